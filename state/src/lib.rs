@@ -1,1 +1,19 @@
+//! Keyed state for stream processing: tables that are written back in bulk, behind a log of delta blocks.
+//!
+//! Reading order: [`Table`] names data and its types; [`Key`] gives canonical bytes; [`block`] is an epoch's changes
+//! as bytes; [`Store`] and [`BlockLog`] hold them.
 
+pub mod block;
+mod error;
+mod key;
+pub mod shape;
+mod shard;
+mod store;
+mod table;
+
+pub use error::{Error, Kind, Result};
+pub use headwater_state_derive::*;
+pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
+pub use shard::{Epoch, Shard};
+pub use store::{Block, BlockLog, Bulk, Commit, Store, TableBulk};
+pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
