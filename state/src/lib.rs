@@ -5,15 +5,22 @@
 
 pub mod block;
 mod error;
+mod evict;
 mod key;
+mod local;
+mod scan;
 pub mod shape;
 mod shard;
+mod space;
+mod state;
 mod store;
 mod table;
 
 pub use error::{Error, Kind, Result};
-pub use headwater_state_derive::*;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
+pub use local::{EpochChanges, LocalOptions, LocalState, Note};
+pub use scan::Scan;
 pub use shard::{Epoch, Shard};
+pub use state::{Lookup, RowKeys, SlotId, State};
 pub use store::{Block, BlockLog, Bulk, Commit, Store, TableBulk};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
