@@ -6,6 +6,7 @@
 pub mod block;
 mod error;
 mod key;
+mod memory;
 pub mod shape;
 mod shard;
 mod store;
@@ -14,6 +15,7 @@ mod table;
 pub use error::{Error, Kind, Result};
 pub use headwater_state_derive::*;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
+pub use memory::MemoryStore;
 pub use shard::{Epoch, Shard};
 pub use store::{Block, BlockLog, Bulk, Commit, Store, TableBulk};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
