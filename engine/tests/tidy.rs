@@ -7,6 +7,8 @@
 //! Test code is `tests/` folders, files named `tests.rs` or `*_tests.rs`, and items under
 //! `#[cfg(test)]`; most rules leave it alone.
 
+#![cfg(test)]
+
 use std::fmt;
 use std::fs;
 use std::ops::Range;
