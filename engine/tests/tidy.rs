@@ -28,27 +28,17 @@ const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;
 
 /// Where time comes from. Everything else is given the time, so that tests decide what time it is.
-const CLOCK_FILES: &[&str] = &[
-    "engine/src/clock.rs",
-    "engine/src/live.rs",
-    "engine/src/supervisor.rs",
-];
+const CLOCK_FILES: &[&str] = &["engine/src/clock.rs", "engine/src/live.rs", "engine/src/supervisor.rs"];
 
 /// Files that may hold `unsafe`, each with `#![expect(unsafe_code, reason = "…")]`.
 const UNSAFE_FILES: &[&str] = &[];
 
 /// A folder, and the crates that its code must not name; a trailing `_` is any crate beginning so.
 const DIRECTION: &[(&str, &str)] = &[
-    (
-        "state/",
-        "rdkafka tokio arrow arrow_ datafusion datafusion_ headwater_operators",
-    ),
+    ("state/", "rdkafka tokio arrow arrow_ datafusion datafusion_ headwater_operators"),
     // The derive macro may write the engine's name into the code it makes.
     ("state/src/", "headwater"),
-    (
-        "operators/",
-        "rdkafka tokio rocksdb librocksdb_sys headwater",
-    ),
+    ("operators/", "rdkafka tokio rocksdb librocksdb_sys headwater"),
     ("engine/", "rocksdb librocksdb_sys"),
     ("examples/", "rocksdb librocksdb_sys"),
     ("benches/", "rocksdb librocksdb_sys"),
@@ -94,9 +84,7 @@ const BANS: &[Ban] = &[
             "time::sleep",
             "time::interval",
         ],
-        applies: |path| {
-            matches!(place(path), Place::Source | Place::Example) && !CLOCK_FILES.contains(&path)
-        },
+        applies: |path| matches!(place(path), Place::Source | Place::Example) && !CLOCK_FILES.contains(&path),
         in_tests: false,
     },
     Ban {
@@ -142,11 +130,7 @@ struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {}: {}",
-            self.path, self.line, self.rule, self.remedy
-        )
+        write!(f, "{}:{}: {}: {}", self.path, self.line, self.rule, self.remedy)
     }
 }
 
@@ -176,12 +160,7 @@ impl<'a> File<'a> {
     }
 
     fn violation(&self, line: usize, rule: String, remedy: &str) -> Violation {
-        Violation {
-            path: self.path.into(),
-            line,
-            rule,
-            remedy: remedy.into(),
-        }
+        Violation { path: self.path.into(), line, rule, remedy: remedy.into() }
     }
 
     fn lengths(&self) -> Vec<Violation> {
@@ -199,20 +178,13 @@ impl<'a> File<'a> {
 
     fn banned(&self, ban: &Ban) -> Vec<Violation> {
         let Ban { rule, remedy, .. } = ban;
-        let code = if ban.in_tests {
-            &self.code
-        } else {
-            &self.production
-        };
+        let code = if ban.in_tests { &self.code } else { &self.production };
         let hits = ban.words.iter().flat_map(|word| find_lines(code, word));
-        hits.map(|(line, word)| self.violation(line, format!("{rule}: `{word}`"), remedy))
-            .collect()
+        hits.map(|(line, word)| self.violation(line, format!("{rule}: `{word}`"), remedy)).collect()
     }
 
     fn wrong_direction(&self, folder: &str, crates: &'static str) -> Vec<Violation> {
-        let hits = crates
-            .split(' ')
-            .flat_map(|name| find_lines(&self.code, name));
+        let hits = crates.split(' ').flat_map(|name| find_lines(&self.code, name));
         hits.map(|(line, name)| {
             let rule = format!("crate direction: {folder} names `{name}`");
             self.violation(line, rule, "the direction is state ← operators ← engine")
@@ -233,9 +205,7 @@ impl<'a> File<'a> {
         let rule = || "result thrown away".to_owned();
         let remedy = "hand it on with `?`, or log it and say why that is enough";
         let lines = discarded_results(&self.production).into_iter();
-        lines
-            .map(|line| self.violation(line, rule(), remedy))
-            .collect()
+        lines.map(|line| self.violation(line, rule(), remedy)).collect()
     }
 }
 
@@ -246,10 +216,7 @@ fn check(path: &str, text: &str) -> Vec<Violation> {
     for ban in BANS.iter().filter(|ban| (ban.applies)(path)) {
         found.extend(file.banned(ban));
     }
-    for (folder, crates) in DIRECTION
-        .iter()
-        .filter(|(folder, _)| path.starts_with(folder))
-    {
+    for (folder, crates) in DIRECTION.iter().filter(|(folder, _)| path.starts_with(folder)) {
         found.extend(file.wrong_direction(folder, crates));
     }
     found.extend(file.notes_to_fix());
@@ -264,9 +231,7 @@ fn check(path: &str, text: &str) -> Vec<Violation> {
 fn discarded_results(code: &str) -> Vec<usize> {
     let is_delivery = |name: &str| {
         let matches = |verb: &&str| {
-            let rest = name
-                .strip_prefix(*verb)
-                .or_else(|| name.strip_suffix(*verb));
+            let rest = name.strip_prefix(*verb).or_else(|| name.strip_suffix(*verb));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_') || rest.ends_with('_'))
         };
         DELIVERIES.iter().any(matches)
@@ -279,17 +244,10 @@ fn discarded_results(code: &str) -> Vec<usize> {
         if value.starts_with('>') {
             return false; // a match arm
         }
-        let calls = value
-            .split('.')
-            .skip(1)
-            .filter_map(|call| call.split_once('('));
+        let calls = value.split('.').skip(1).filter_map(|call| call.split_once('('));
         calls.map(|(name, _)| name).any(is_delivery)
     };
-    find_word(code, "_")
-        .into_iter()
-        .filter(discards)
-        .map(|at| line_of(code, at))
-        .collect()
+    find_word(code, "_").into_iter().filter(discards).map(|at| line_of(code, at)).collect()
 }
 
 fn find_lines<'a>(code: &str, word: &'a str) -> Vec<(usize, &'a str)> {
@@ -312,9 +270,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn the_workspace_is_tidy() {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = crate_folder
-        .parent()
-        .expect("the crate lies in a workspace");
+    let root = crate_folder.parent().expect("the crate lies in a workspace");
     let mut files = Vec::new();
     rust_files(root, &mut files);
     files.sort();
@@ -322,16 +278,10 @@ fn the_workspace_is_tidy() {
     let mut violations = Vec::new();
     for file in &files {
         let text = fs::read_to_string(file).expect("a source file is readable UTF-8");
-        let path = file
-            .strip_prefix(root)
-            .expect("it was found below the root");
+        let path = file.strip_prefix(root).expect("it was found below the root");
         let path = path.to_string_lossy().replace('\\', "/");
         violations.extend(check(&path, &text).iter().map(ToString::to_string));
     }
     let list = violations.join("\n");
-    assert!(
-        list.is_empty(),
-        "{} violations:\n{list}\n",
-        violations.len()
-    );
+    assert!(list.is_empty(), "{} violations:\n{list}\n", violations.len());
 }

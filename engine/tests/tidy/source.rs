@@ -31,16 +31,10 @@ enum Token {
 /// What begins at `at`, and where it ends: a comment or literal whole, code a character at a time.
 fn token(chars: &[char], at: usize) -> (Token, usize) {
     let (kind, end) = match &chars[at..] {
-        ['/', '/', rest @ ..] => (
-            Token::Comment,
-            at + 2 + rest.iter().take_while(|c| **c != '\n').count(),
-        ),
+        ['/', '/', rest @ ..] => (Token::Comment, at + 2 + rest.iter().take_while(|c| **c != '\n').count()),
         ['/', '*', ..] => (Token::Comment, block_comment_end(chars, at)),
         ['"', ..] => (Token::Literal, string_end(chars, at + 1)),
-        ['\'', '\\', _, rest @ ..] => (
-            Token::Literal,
-            at + 4 + rest.iter().take_while(|c| **c != '\'').count(),
-        ),
+        ['\'', '\\', _, rest @ ..] => (Token::Literal, at + 4 + rest.iter().take_while(|c| **c != '\'').count()),
         ['\'', _, '\'', ..] => (Token::Literal, at + 3),
         ['r', rest @ ..] => match raw_string(rest) {
             Some(length) => (Token::Literal, at + 1 + length),
@@ -81,10 +75,7 @@ fn raw_string(chars: &[char]) -> Option<usize> {
     let body = chars.get(hashes..)?.strip_prefix(&['"'])?;
     let mut close = vec!['"'];
     close.resize(hashes + 1, '#');
-    let length = body
-        .windows(close.len())
-        .position(|window| window == close)
-        .unwrap_or(body.len());
+    let length = body.windows(close.len()).position(|window| window == close).unwrap_or(body.len());
     Some(hashes + 1 + length + close.len())
 }
 
@@ -102,9 +93,7 @@ pub fn test_items(code: &str) -> Vec<Range<usize>> {
 
 pub fn blank(code: &str, ranges: &[Range<usize>]) -> String {
     let keep = |at: usize| !ranges.iter().any(|range| range.contains(&at));
-    code.char_indices()
-        .map(|(at, c)| if c == '\n' || keep(at) { c } else { ' ' })
-        .collect()
+    code.char_indices().map(|(at, c)| if c == '\n' || keep(at) { c } else { ' ' }).collect()
 }
 
 /// The end of the item or statement that goes on at `from`: its semicolon or its closing brace.
@@ -138,14 +127,10 @@ pub fn find_word(code: &str, word: &str) -> Vec<usize> {
     let alone = |at: &usize| {
         let before = code[..*at].ends_with(is_word) && word.starts_with(is_word);
         let open = word.len() > 1 && word.ends_with('_');
-        let after =
-            code[at + word.len()..].starts_with(is_word) && word.ends_with(is_word) && !open;
+        let after = code[at + word.len()..].starts_with(is_word) && word.ends_with(is_word) && !open;
         !before && !after
     };
-    code.match_indices(word)
-        .map(|(at, _)| at)
-        .filter(alone)
-        .collect()
+    code.match_indices(word).map(|(at, _)| at).filter(alone).collect()
 }
 
 fn is_word(c: char) -> bool {
