@@ -1,12 +1,43 @@
 //! Operators over batches of records, with no I/O, no clock and no thread of their own.
 
+mod batch;
+mod branch;
+mod counter;
+mod event_time;
+mod exchange;
+mod filter;
+mod flat_map;
+pub mod harness;
+mod inspect;
+mod keys;
+mod lateness;
+mod map;
+mod merge;
 mod message;
 mod operator;
+mod predicate;
 mod records;
-mod time;
+mod side;
+mod tee;
+pub mod time;
 
+pub use batch::Batch;
+pub use branch::Branch;
+pub use counter::Counter;
+pub use event_time::{EventTime, Times};
+pub use exchange::Exchange;
+pub use filter::Filter;
+pub use flat_map::FlatMap;
 pub use headwater_state::{Error, Kind, Result};
-pub use message::{Activity, Batch, Credit, Message, Origin};
+pub use inspect::Inspect;
+pub use keys::{BorrowedKeys, KeyBy, KeyByRef, Keying, MadeKeys};
+pub use lateness::Lateness;
+pub use map::Map;
+pub use merge::{Merge, MergeInput};
+pub use message::{Activity, Credit, Message, Origin};
 pub use operator::{Chain, Operator, Output, Progress};
+pub use predicate::Predicate;
 pub use records::Records;
+pub use side::{Fork, SideOutput};
+pub use tee::Tee;
 pub use time::Timestamp;
