@@ -1,5 +1,7 @@
 //! Operators over batches of records, with no I/O, no clock and no thread of their own.
 
+mod aggregate;
+mod aggregates;
 mod batch;
 mod branch;
 mod counter;
@@ -15,12 +17,18 @@ mod map;
 mod merge;
 mod message;
 mod operator;
+mod pane;
 mod predicate;
 mod records;
 mod side;
 mod tee;
 pub mod time;
+mod trigger;
+mod window_aggregate;
+mod windows;
 
+pub use aggregate::{Aggregate, MergeAggregate};
+pub use aggregates::{Avg, AvgState, Count, Fold, Max, Min, Number, Ordered, Sum};
 pub use batch::Batch;
 pub use branch::Branch;
 pub use counter::Counter;
@@ -36,8 +44,12 @@ pub use map::Map;
 pub use merge::{Merge, MergeInput};
 pub use message::{Activity, Credit, Message, Origin};
 pub use operator::{Chain, Operator, Output, Progress};
+pub use pane::{Late, Pane, PaneKind};
 pub use predicate::Predicate;
 pub use records::Records;
 pub use side::{Fork, SideOutput};
 pub use tee::Tee;
 pub use time::Timestamp;
+pub use trigger::{EarlyEvery, OnClose, OnUpdate, Once, Trigger, When};
+pub use window_aggregate::{LateOutput, LateRecords, LateRows, Panes, WindowAggregate};
+pub use windows::{Assigned, Tumbling, Window, Windows};
