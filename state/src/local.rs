@@ -136,7 +136,8 @@ impl LocalState {
         self.shared.pressure.get()
     }
 
-    /// Takes what the operators' checkpoints wrote and begins the next epoch.
+    /// Takes what the operators' checkpoints wrote. The epoch goes on until [`begin_epoch`](Self::begin_epoch): one that
+    /// changed nothing is not committed, and its number is used again.
     ///
     /// # Errors
     /// `Bug` where an operator did not checkpoint a table that it changed.
@@ -145,11 +146,17 @@ impl LocalState {
         if shared.unsaved.get() > 0 {
             return Err(Error::bug(format!("{} changed values were not checkpointed", shared.unsaved.get())));
         }
-        shared.stamp.set(shared.stamp.get() + 1);
-        shared.changed_bytes.set(0);
         let finished = shared.writers.replace(writers(&shared.options, shared.epoch()));
         let blocks = finished.into_iter().flat_map(BlockWriter::finish).collect();
         Ok(EpochChanges { blocks, notes: shared.notes.take() })
+    }
+
+    /// Begins the next epoch, once the running one is committed.
+    pub fn begin_epoch(&self) {
+        let shared = &self.shared;
+        shared.stamp.set(shared.stamp.get() + 1);
+        shared.changed_bytes.set(0);
+        shared.writers.replace(writers(&shared.options, shared.epoch()));
     }
 }
 
