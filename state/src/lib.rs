@@ -1,9 +1,10 @@
 //! Keyed state for stream processing: tables that are written back in bulk, behind a log of delta blocks.
 //!
 //! Reading order: [`Table`] names data and its types; [`Key`] gives canonical bytes; [`block`] is an epoch's changes
-//! as bytes; [`Store`] and [`BlockLog`] hold them.
 
 pub mod block;
+mod bulk;
+mod envelope;
 mod error;
 mod key;
 mod memory;
@@ -12,10 +13,11 @@ mod shard;
 mod store;
 mod table;
 
+pub use bulk::{Bulk, TableBulk};
 pub use error::{Error, Kind, Result};
 pub use headwater_state_derive::*;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
 pub use memory::MemoryStore;
 pub use shard::{Epoch, Shard};
-pub use store::{Block, BlockLog, Bulk, Commit, Store, TableBulk};
+pub use store::{Block, BlockLog, Commit, Store};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
