@@ -6,6 +6,7 @@ pub mod block;
 mod bulk;
 mod envelope;
 mod error;
+pub mod faulty;
 mod key;
 mod memory;
 pub mod shape;
