@@ -1,6 +1,7 @@
 //! Keyed state for stream processing: tables that are written back in bulk, behind a log of delta blocks.
 //!
 //! Reading order: [`Table`] names data and its types; [`Key`] gives canonical bytes; [`block`] is an epoch's changes
+//! as bytes; [`Store`] and [`BlockLog`] hold them; [`WriteBehind`] brings the one up to date from the other.
 
 pub mod block;
 mod bulk;
@@ -13,6 +14,7 @@ pub mod shape;
 mod shard;
 mod store;
 mod table;
+mod write_behind;
 
 pub use bulk::{Bulk, TableBulk};
 pub use error::{Error, Kind, Result};
@@ -22,3 +24,4 @@ pub use memory::MemoryStore;
 pub use shard::{Epoch, Shard};
 pub use store::{Block, BlockLog, Commit, Store};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
+pub use write_behind::{WriteBehind, WriteBehindOptions, recover, recover_in_slices};
