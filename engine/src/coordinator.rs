@@ -175,6 +175,8 @@ impl Coordinator<'_> {
             counts.add(part.counts);
         }
         record.notes.sort();
+        // The log wants shards in order; a worker's own blocks are already.
+        blocks.sort_by_key(|block| block.shard);
         for sink in &mut self.sinks {
             let length = sink.committer.prepare().map_err(|error| error.within(format!("write {}", sink.topic)))?;
             record.sinks.insert(sink.topic.clone(), length);
