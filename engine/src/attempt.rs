@@ -187,7 +187,6 @@ impl<'a> Crew<'a> {
                     gate: Rc::new(Gate::default()),
                     sources: Vec::new(),
                     stages: HashMap::new(),
-                    roots: Vec::new(),
                     gauges: Vec::new(),
                     current: Rc::new(Cell::new(0)),
                 };

@@ -46,8 +46,6 @@ pub(crate) struct Build {
     pub sources: Vec<Box<dyn SourceTask>>,
     /// Inputs of exchanges, by node.
     pub stages: HashMap<usize, Deliver>,
-    /// What pending work is driven through beside the sources.
-    pub roots: Vec<Box<dyn FnMut() -> Result<Progress>>>,
     pub gauges: Vec<Gauge>,
     /// The node at work, so that a panic can name it.
     pub current: Rc<Cell<usize>>,

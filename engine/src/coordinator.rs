@@ -156,12 +156,7 @@ impl Coordinator<'_> {
     }
 
     /// Commits the epoch, unless it changed nothing. Whether it did.
-    fn commit(
-        &mut self,
-        prepared: Vec<Prepared>,
-        base: &crate::commit_record::Totals,
-        ended: bool,
-    ) -> Result<bool> {
+    fn commit(&mut self, prepared: Vec<Prepared>, base: &crate::commit_record::Totals, ended: bool) -> Result<bool> {
         let began = clock::now();
         let state_bytes = prepared.iter().map(|part| part.state_bytes).sum();
         let mut record = CommitRecord { ended, ..self.record.clone() };

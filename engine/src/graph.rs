@@ -147,7 +147,9 @@ impl Graph {
         match mistakes.as_slice() {
             [] => Ok(()),
             [one] => Err(Error::config(one.clone())),
-            many => Err(Error::config(format!("the pipeline has {} mistakes:\n  - {}", many.len(), many.join("\n  - ")))),
+            many => {
+                Err(Error::config(format!("the pipeline has {} mistakes:\n  - {}", many.len(), many.join("\n  - "))))
+            }
         }
     }
 

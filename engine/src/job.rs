@@ -73,8 +73,7 @@ impl Job {
                 let topic = topic.clone();
                 Arc::new(move |input: &Input| {
                     let source = source_for(input, topic.name(), topic.format.clone())?;
-                    let description =
-                        BoundSource { description: source.describe(), partitions: source.partitions()? };
+                    let description = BoundSource { description: source.describe(), partitions: source.partitions()? };
                     // A job that runs twice keeps what it was bound to first.
                     drop(bound.set(source));
                     Ok(description)

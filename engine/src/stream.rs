@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use headwater_operators::{
     Branch, EventTime, Filter, FlatMap, Inspect, KeyBy, KeyByRef, Keying, Lateness, Map, Merge, Operator, Predicate,
-    Records, RowTimes, Timestamp,
+    Records, Timestamp,
 };
 use headwater_state::Key;
 
@@ -64,7 +64,7 @@ impl<R: Records> Stream<R> {
             role: Role::Step,
             build: Arc::new(|build, mut nexts| {
                 let next = typed::<R>(nexts.pop())?;
-                let inputs = Merge::new(2, next);
+                let inputs = Merge::inputs(2, next);
                 Ok(inputs.into_iter().map(|input| erase::<R>(build.named(input))).collect())
             }),
         };
@@ -114,11 +114,7 @@ impl<R: Records> Stream<R> {
     }
 
     /// Adds a step with one input and one output that keeps no state.
-    fn step<O, P>(
-        self,
-        verb: &'static str,
-        make: impl Fn(&mut Build) -> Result<P> + Send + Sync + 'static,
-    ) -> Stream<O>
+    fn step<O, P>(self, verb: &'static str, make: impl Fn(&mut Build) -> Result<P> + Send + Sync + 'static) -> Stream<O>
     where
         O: Records,
         P: Operator<R, O> + 'static,
@@ -169,13 +165,13 @@ impl<T: Send + 'static> Stream<Vec<T>> {
     /// Says when each record happened, and how far out of order records may come: the watermark follows the newest
     /// record at this distance.
     pub fn event_time(self, time: impl Fn(&T) -> Timestamp + Send + Sync + 'static, lateness: Lateness) -> Self {
-        let times = Arc::new(RowTimes::new(time));
+        let times = Arc::new(time);
         let id = self.id("event_time");
         let operator = id.clone();
         let node = Node {
             id,
             verb: "event_time",
-            detail: format!("lateness {lateness}"),
+            detail: format!("lateness {:?}", lateness.duration()),
             inputs: vec![self.edge],
             outputs: vec![OutputPort::timed(true)],
             tables: Vec::new(),
@@ -183,7 +179,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
             role: Role::Step,
             build: Arc::new(move |build, mut nexts| {
                 let next = typed::<Vec<T>>(nexts.pop())?;
-                let event_time = EventTime::new(&operator, Arc::clone(&times), lateness, &build.local, next)?;
+                let event_time = EventTime::new(&*operator, Arc::clone(&times), lateness, &build.local, next);
                 Ok(vec![erase::<Vec<T>>(build.named(event_time))])
             }),
         };

@@ -37,7 +37,6 @@ struct Worker {
     gate: Rc<Gate>,
     sources: Vec<Box<dyn SourceTask>>,
     stages: HashMap<usize, Deliver>,
-    roots: Vec<Box<dyn FnMut() -> Result<Progress>>>,
     gauges: Vec<Gauge>,
     batch_rows: usize,
     epoch_bytes_max: usize,
@@ -96,7 +95,6 @@ impl Worker {
             gate: build.gate,
             sources: build.sources,
             stages: build.stages,
-            roots: build.roots,
             gauges: build.gauges,
             batch_rows,
             epoch_bytes_max,
@@ -147,13 +145,11 @@ impl Worker {
             || (self.local.pressure() && self.local.changed_bytes() > 0)
     }
 
+    /// Every operator is reached from a source of the same worker: each worker has all sources, if without partitions.
     fn work(&mut self) -> Result<()> {
         self.pending = false;
         for source in &mut self.sources {
             self.pending |= source.work()? == Progress::Pending;
-        }
-        for root in &mut self.roots {
-            self.pending |= root()? == Progress::Pending;
         }
         Ok(())
     }
