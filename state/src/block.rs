@@ -90,6 +90,11 @@ impl BlockWriter {
         prefixed(&mut self.bytes, key);
     }
 
+    /// How many bytes were written so far, without checksums.
+    pub fn written(&self) -> usize {
+        self.done.iter().map(|block| block.bytes.len()).sum::<usize>() + self.bytes.len()
+    }
+
     /// The finished blocks; none where nothing was written.
     pub fn finish(mut self) -> Vec<Block> {
         self.end_section();
@@ -220,8 +225,27 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
 /// # Errors
 /// `Corrupt` where the bytes are not a block.
 pub fn read<'a>(bytes: &'a [u8], mut visit: impl FnMut(&'a str, Namespace, Change<'a>)) -> Result<Header> {
+    let mut section = ("", Namespace::NONE);
+    walk(bytes, |part| match part {
+        Part::Section(table, namespace) => section = (table, namespace),
+        Part::Change(_, change) => visit(section.0, section.1, change),
+    })
+}
+
+/// What [`walk`] meets.
+pub(crate) enum Part<'a> {
+    /// The changes that follow belong to this namespace of this table.
+    Section(&'a str, Namespace),
+    /// A change and its place in the block, where [`change_at`] finds it again.
+    Change(usize, Change<'a>),
+}
+
+/// Visits sections and changes in order, after checking the checksum.
+#[inline]
+pub(crate) fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Part<'a>)) -> Result<Header> {
     let header = header(bytes)?;
-    let mut rest = &bytes[HEADER_BYTES..bytes.len() - 4];
+    let end = bytes.len() - 4;
+    let mut rest = &bytes[HEADER_BYTES..end];
     while !rest.is_empty() {
         if byte(&mut rest)? != SECTION {
             return Err(malformed());
@@ -232,18 +256,35 @@ pub fn read<'a>(bytes: &'a [u8], mut visit: impl FnMut(&'a str, Namespace, Chang
             1 => Namespace::window(fixed(&mut rest).map(i64::from_be_bytes)?),
             _ => return Err(malformed()),
         };
+        visit(Part::Section(table, namespace));
         loop {
-            let change = match byte(&mut rest)? {
-                END => break,
-                PUT => Change::Put(slice(&mut rest)?, slice(&mut rest)?),
-                DELETE => Change::Delete(slice(&mut rest)?),
-                DROP => Change::Drop,
-                _ => return Err(malformed()),
-            };
-            visit(table, namespace, change);
+            let at = end - rest.len();
+            match change(&mut rest)? {
+                Some(change) => visit(Part::Change(at, change)),
+                None => break,
+            }
         }
     }
     Ok(header)
+}
+
+/// The change at a place that [`walk`] gave.
+#[inline]
+pub(crate) fn change_at(bytes: &[u8], at: usize) -> Result<Change<'_>> {
+    let mut rest = bytes.get(at..).ok_or_else(malformed)?;
+    change(&mut rest)?.ok_or_else(malformed)
+}
+
+/// Reads one change, or `None` at the section's end.
+#[inline]
+fn change<'a>(rest: &mut &'a [u8]) -> Result<Option<Change<'a>>> {
+    Ok(Some(match byte(rest)? {
+        END => return Ok(None),
+        PUT => Change::Put(slice(rest)?, slice(rest)?),
+        DELETE => Change::Delete(slice(rest)?),
+        DROP => Change::Drop,
+        _ => return Err(malformed()),
+    }))
 }
 
 fn malformed() -> Error {

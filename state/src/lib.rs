@@ -1,14 +1,18 @@
 //! Keyed state for stream processing: tables that are written back in bulk, behind a log of delta blocks.
 //!
 //! Reading order: [`Table`] names data and its types; [`Key`] gives canonical bytes; [`block`] is an epoch's changes
-//! as bytes; [`Store`] and [`BlockLog`] hold them.
+//! as bytes; [`Store`] and [`BlockLog`] hold them; [`WriteBehind`] brings the one up to date from the other.
 
 pub mod block;
+mod bulk;
+mod envelope;
 mod error;
 mod evict;
+pub mod faulty;
 mod key;
 mod local;
 mod memory;
+mod rotation;
 mod scan;
 pub mod shape;
 mod shard;
@@ -16,13 +20,17 @@ mod space;
 mod state;
 mod store;
 mod table;
+mod write_behind;
 
+pub use bulk::{Bulk, TableBulk};
 pub use error::{Error, Kind, Result};
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
 pub use local::{EpochChanges, LocalOptions, LocalState, Note};
 pub use memory::MemoryStore;
+pub use rotation::Rotation;
 pub use scan::Scan;
 pub use shard::{Epoch, Shard};
 pub use state::{Lookup, RowKeys, SlotId, State};
-pub use store::{Block, BlockLog, Bulk, Commit, Store, TableBulk};
+pub use store::{Block, BlockLog, Commit, Store};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
+pub use write_behind::{WriteBehind, WriteBehindOptions, recover, recover_in_slices};

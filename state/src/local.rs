@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::block::BlockWriter;
+use crate::rotation::Rotations;
 use crate::{Block, Epoch, Error, Key, Result, Shard, State, Store, Table, Value};
 
 /// How a worker's state is laid out.
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     writers: RefCell<Vec<BlockWriter>>,
     notes: RefCell<Vec<Note>>,
     restored: Vec<Note>,
+    pub rotations: RefCell<Rotations>,
 }
 
 pub(crate) const NOT_OWNED: u16 = u16::MAX;
@@ -86,6 +88,7 @@ impl LocalState {
             writers: RefCell::new(writers(&options, options.committed.next())),
             notes: RefCell::new(Vec::new()),
             restored,
+            rotations: RefCell::default(),
             options,
         };
         Self { shared: Rc::new(shared) }
@@ -94,6 +97,10 @@ impl LocalState {
     /// Opens a table. Each table has one owner: the operator that opens it.
     pub fn open<K: Key, V: Value>(&self, table: Table<K, V>) -> State<K, V> {
         State::new(table, Rc::clone(&self.shared))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The shards of this worker.
@@ -136,7 +143,8 @@ impl LocalState {
         self.shared.pressure.get()
     }
 
-    /// Takes what the operators' checkpoints wrote and begins the next epoch.
+    /// Takes what the operators' checkpoints wrote. The epoch goes on until [`begin_epoch`](Self::begin_epoch): one that
+    /// changed nothing is not committed, and its number is used again.
     ///
     /// # Errors
     /// `Bug` where an operator did not checkpoint a table that it changed.
@@ -145,11 +153,17 @@ impl LocalState {
         if shared.unsaved.get() > 0 {
             return Err(Error::bug(format!("{} changed values were not checkpointed", shared.unsaved.get())));
         }
-        shared.stamp.set(shared.stamp.get() + 1);
-        shared.changed_bytes.set(0);
         let finished = shared.writers.replace(writers(&shared.options, shared.epoch()));
         let blocks = finished.into_iter().flat_map(BlockWriter::finish).collect();
         Ok(EpochChanges { blocks, notes: shared.notes.take() })
+    }
+
+    /// Begins the next epoch, once the running one is committed.
+    pub fn begin_epoch(&self) {
+        let shared = &self.shared;
+        shared.stamp.set(shared.stamp.get() + 1);
+        shared.changed_bytes.set(0);
+        shared.writers.replace(writers(&shared.options, shared.epoch()));
     }
 }
 

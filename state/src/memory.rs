@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{BlockLog, Bulk, Commit, Epoch, Error, Result, Store, end_of_prefix};
+use crate::{BlockLog, Bulk, Commit, Epoch, Error, Result, Store, end_of_prefix, envelope};
 
 /// A [`Store`] and a [`BlockLog`] in memory. A clone is the same store, so it stands for a directory that outlives
 /// the process.
@@ -66,18 +66,22 @@ impl Store for MemoryStore {
 
     fn apply(&self, bulk: &Bulk) -> Result<()> {
         let mut held = self.held();
+        if bulk.epoch < held.durable {
+            return Err(Error::bug(format!("bulk ends at commit {}, the tables are at {}", bulk.epoch, held.durable)));
+        }
         for part in &bulk.tables {
             let table = held.tables.entry(part.table.clone()).or_default();
             for prefix in &part.drops {
                 let end = end_of_prefix(prefix);
                 table.retain(|key, _| key < prefix || *key >= end);
             }
-            for (key, value) in &part.writes {
+            part.writes(|key, value| {
                 match value {
-                    Some(value) => table.insert(key.clone(), value.clone()),
+                    Some(value) => table.insert(key.to_vec(), value.to_vec()),
                     None => table.remove(key),
                 };
-            }
+                Ok(())
+            })?;
         }
         held.durable = bulk.epoch;
         Ok(())
@@ -87,13 +91,13 @@ impl Store for MemoryStore {
 impl BlockLog for MemoryStore {
     fn append(&self, commit: &Commit) -> Result<()> {
         let mut held = self.held();
-        if let Some((last, _)) = &held.last
-            && commit.epoch != last.next()
-        {
-            return Err(Error::bug(format!("commit {} does not follow the log's last, {last}", commit.epoch)));
-        }
+        let last = held.last.as_ref().map_or(held.durable, |(epoch, _)| *epoch);
+        envelope::check(commit, last)?;
+        let mut commit = commit.clone();
+        // Stable, so that each shard's blocks stay in the order of their indexes.
+        commit.blocks.sort_by_key(|block| block.shard);
         held.last = Some((commit.epoch, commit.marker.clone()));
-        held.log.insert(commit.epoch, commit.clone());
+        held.log.insert(commit.epoch, commit);
         Ok(())
     }
 

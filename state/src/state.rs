@@ -4,6 +4,7 @@
 //! blocks, never from slots; a slot may be evicted once the store has reached its stamp. So a key that is not in
 //! memory has its current value in the store, whatever the store is doing.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -73,6 +74,7 @@ pub struct Lookup {
 
 impl<K: Key, V: Value> State<K, V> {
     pub(crate) fn new(table: Table<K, V>, shared: Rc<Shared>) -> Self {
+        shared.rotations.borrow_mut().add_table(table.name());
         Self {
             table,
             shared,
@@ -89,6 +91,10 @@ impl<K: Key, V: Value> State<K, V> {
     /// The table's name.
     pub fn table(&self) -> &str {
         self.table.name()
+    }
+
+    pub(crate) fn windowed(&self) -> bool {
+        self.table.is_windowed()
     }
 
     /// Finds or makes the slot of each look-up, in order, into `found`. What is not in memory is read from the store
@@ -243,7 +249,14 @@ impl<K: Key, V: Value> State<K, V> {
     /// # Errors
     /// `Config` where a value's own `Serialize` fails.
     pub fn checkpoint(&mut self) -> Result<()> {
+        let delta_bytes = self.write_deltas()?;
+        self.write_slices(&delta_bytes)
+    }
+
+    /// Writes drops, then changes. How many bytes they took, per place of a shard.
+    fn write_deltas(&mut self) -> Result<BTreeMap<u16, usize>> {
         let Self { shared, spaces, table, new_drops, .. } = self;
+        let mut delta_bytes = BTreeMap::new();
         for (namespace, place) in new_drops.drain(..) {
             shared.write(place, |writer| {
                 writer.section(table.name(), namespace);
@@ -251,7 +264,12 @@ impl<K: Key, V: Value> State<K, V> {
             });
         }
         for space in spaces.iter_mut().filter(|space| !space.dirty.is_empty()) {
-            let result = shared.write(space.place, |writer| encode(writer, table.name(), space));
+            let result = shared.write(space.place, |writer| {
+                let before = writer.written();
+                let result = encode(writer, table.name(), space);
+                *delta_bytes.entry(space.place).or_default() += writer.written() - before;
+                result
+            });
             let grown = result.map_err(|error| {
                 Error::config(format!("a value of table {} cannot be encoded", table.name())).caused_by(error)
             })?;
@@ -259,7 +277,7 @@ impl<K: Key, V: Value> State<K, V> {
             shared.unsaved.set(shared.unsaved.get() - space.dirty.len());
             space.dirty.clear();
         }
-        Ok(())
+        Ok(delta_bytes)
     }
 
     pub(crate) fn place(&self, shard: Shard) -> Result<u16> {
@@ -276,6 +294,9 @@ impl<K: Key, V: Value> State<K, V> {
 
     /// The space of a namespace in a shard, made where there is none.
     fn space(&mut self, namespace: Namespace, shard: Shard) -> Result<u32> {
+        if namespace.end().is_some() != self.table.is_windowed() {
+            return Err(Error::bug(format!("table {} is used both with windows and without", self.table())));
+        }
         let place = self.place(shard)?;
         if let Some(&id) = self.groups.get(&namespace).and_then(|group| group.get(usize::from(place)))
             && id != NO_SPACE
@@ -370,6 +391,12 @@ fn encode<K: Key, V: Value>(
         grown += slot_bytes(slot) as isize - before as isize;
     }
     Ok(grown)
+}
+
+/// The stored form of a value.
+pub(crate) fn encode_value<V: Value>(table: &str, value: &V) -> Result<Vec<u8>> {
+    postcard::to_stdvec(value)
+        .map_err(|error| Error::config(format!("a value of table {table} cannot be encoded")).caused_by(error))
 }
 
 /// Reads a stored value.

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::{Epoch, Result, Shard};
+use crate::{Bulk, Epoch, Result, Shard};
 
 /// Sorted bytes per table, brought up to date in bulk. Read by workers at any time.
 pub trait Store: Send + Sync {
@@ -35,29 +35,10 @@ pub trait Store: Send + Sync {
     /// Doing it again after a crash in the middle gives the same tables.
     ///
     /// # Errors
+    /// `Bug` where the bulk ends before the durable epoch.
     /// `Unavailable` when the disk is full or fails; the tables then are somewhere between the two epochs, which
     /// reading must not notice: every key that differs is still held in memory.
     fn apply(&self, bulk: &Bulk) -> Result<()>;
-}
-
-/// The changes of several epochs to every table, the newest of each key only.
-#[derive(Debug, Default)]
-pub struct Bulk {
-    /// The epoch that the tables have reached afterwards.
-    pub epoch: Epoch,
-    /// A part per table, in the order of their names.
-    pub tables: Vec<TableBulk>,
-}
-
-/// The changes to one table: first the drops, then the writes.
-#[derive(Debug, Default)]
-pub struct TableBulk {
-    /// The table's name.
-    pub table: String,
-    /// Prefixes whose keys all go.
-    pub drops: Vec<Vec<u8>>,
-    /// Sorted by key, without duplicates; `None` deletes.
-    pub writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// The log of what was committed.
@@ -66,6 +47,7 @@ pub trait BlockLog: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable` when the disk is full or fails: the commit's outcome is then unknown until the log is reopened.
+    /// `Bug` where it does not follow the last commit, or where its blocks are not of its epoch and in order.
     fn append(&self, commit: &Commit) -> Result<()>;
 
     /// Visits the retained commits after `after`, oldest first.
@@ -80,7 +62,8 @@ pub trait BlockLog: Send + Sync {
     /// As [`read`](Self::read).
     fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>>;
 
-    /// Forgets the blocks through `epoch`. The newest marker stays.
+    /// Forgets the blocks through `epoch`. The newest marker stays. Reopening may bring them back: a log may write a
+    /// trim down with its next commit.
     ///
     /// # Errors
     /// `Unavailable` when the disk fails.
@@ -92,7 +75,8 @@ pub trait BlockLog: Send + Sync {
 pub struct Commit {
     /// The epoch.
     pub epoch: Epoch,
-    /// Delta blocks, each of one shard and at most [`BLOCK_BYTES_MAX`](crate::block::BLOCK_BYTES_MAX) long.
+    /// Delta blocks, each of one shard and about [`BLOCK_BYTES_MAX`](crate::block::BLOCK_BYTES_MAX) long. Those of one
+    /// shard are in the order of their indexes; a log gives them back in the order of shards.
     pub blocks: Vec<Block>,
     /// Source positions, watermarks, sink lengths: bytes that only the engine reads.
     pub marker: Vec<u8>,
