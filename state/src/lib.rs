@@ -20,6 +20,7 @@ mod space;
 mod state;
 mod store;
 mod table;
+mod text;
 mod write_behind;
 
 pub use bulk::{Bulk, TableBulk};
@@ -33,4 +34,5 @@ pub use shard::{Epoch, Shard};
 pub use state::{Lookup, RowKeys, SlotId, State};
 pub use store::{Block, BlockLog, Commit, Store};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
+pub use text::Text;
 pub use write_behind::{WriteBehind, WriteBehindOptions, recover, recover_in_slices};
