@@ -11,7 +11,26 @@ use crate::{Error, Result};
 /// order of the values. In a tuple or struct every component but the last is *delimited*: a zero byte within it is
 /// written as `00 ff` and its end as `00 01`. Floats and maps are not keys: they have no canonical bytes.
 ///
-/// Derive it for structs and newtypes with `#[derive(Key)]`.
+/// Derive it for structs and for enums without fields:
+///
+/// ```
+/// use headwater_state::{Key, Text};
+///
+/// #[derive(Clone, PartialEq, Eq, Key)]
+/// struct Card {
+///     user: Text,
+///     number: u32,
+/// }
+///
+/// let card = Card { user: "ada".into(), number: 7 };
+/// let mut bytes = Vec::new();
+/// card.encode(&mut bytes);
+/// assert_eq!(bytes, b"ada\x00\x01\x00\x00\x00\x07");
+/// assert!(Card::decode(&bytes)? == card);
+/// assert_eq!(Card::shape(), "(user:text,number:u32)");
+/// # Ok::<(), headwater_state::Error>(())
+/// ```
+/// A tuple struct with one field, `struct UserId(u64)`, has that field's bytes, hash and shape.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
     label = "not a key",

@@ -3,6 +3,9 @@
 //! Reading order: [`Table`] names data and its types; [`Key`] gives canonical bytes; [`block`] is an epoch's changes
 //! as bytes; [`Store`] and [`BlockLog`] hold them; [`WriteBehind`] brings the one up to date from the other.
 
+// Code that `derive(Key)` generates names the crate by its name, here too.
+extern crate self as headwater_state;
+
 pub mod block;
 mod bulk;
 mod envelope;
@@ -25,6 +28,7 @@ mod write_behind;
 
 pub use bulk::{Bulk, TableBulk};
 pub use error::{Error, Kind, Result};
+pub use headwater_state_derive::Key;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
 pub use local::{EpochChanges, LocalOptions, LocalState, Note};
 pub use memory::MemoryStore;
