@@ -3,6 +3,9 @@
 //! Reading order: [`Table`] names data and its types; [`Key`] gives canonical bytes; [`block`] is an epoch's changes
 //! as bytes; [`Store`] and [`BlockLog`] hold them; [`WriteBehind`] brings the one up to date from the other.
 
+// Code that `derive(Key)` generates names the crate by its name, here too.
+extern crate self as headwater_state;
+
 pub mod block;
 mod bulk;
 mod envelope;
@@ -11,6 +14,7 @@ mod evict;
 pub mod faulty;
 mod key;
 mod local;
+mod manifest;
 mod memory;
 mod rotation;
 mod scan;
@@ -20,12 +24,15 @@ mod space;
 mod state;
 mod store;
 mod table;
+mod text;
 mod write_behind;
 
 pub use bulk::{Bulk, TableBulk};
 pub use error::{Error, Kind, Result};
+pub use headwater_state_derive::Key;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
 pub use local::{EpochChanges, LocalOptions, LocalState, Note};
+pub use manifest::{Changes, Manifest};
 pub use memory::MemoryStore;
 pub use rotation::Rotation;
 pub use scan::Scan;
@@ -33,4 +40,5 @@ pub use shard::{Epoch, Shard};
 pub use state::{Lookup, RowKeys, SlotId, State};
 pub use store::{Block, BlockLog, Commit, Store};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
+pub use text::Text;
 pub use write_behind::{WriteBehind, WriteBehindOptions, recover, recover_in_slices};
