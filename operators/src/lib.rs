@@ -4,6 +4,8 @@ mod aggregate;
 mod aggregates;
 mod batch;
 mod branch;
+#[cfg(feature = "columns")]
+mod columns;
 mod counter;
 mod event_time;
 mod exchange;
@@ -33,6 +35,8 @@ pub use aggregate::{Aggregate, MergeAggregate};
 pub use aggregates::{Avg, AvgState, Count, Fold, Max, Min, Number, Ordered, Sum};
 pub use batch::Batch;
 pub use branch::Branch;
+#[cfg(feature = "columns")]
+pub use columns::{ColumnKey, ColumnKeys, KeyColumn, TimeColumn};
 pub use counter::Counter;
 pub use event_time::{EventTime, Times};
 pub use exchange::Exchange;
