@@ -5,11 +5,14 @@
 
 pub mod block;
 mod bulk;
+mod crash;
 mod envelope;
 mod error;
 pub mod faulty;
 mod key;
 mod memory;
+#[cfg(feature = "rocks")]
+mod rocks;
 pub mod shape;
 mod shard;
 mod store;
@@ -21,6 +24,8 @@ pub use error::{Error, Kind, Result};
 pub use headwater_state_derive::*;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
 pub use memory::MemoryStore;
+#[cfg(feature = "rocks")]
+pub use rocks::{RocksOptions, RocksStore};
 pub use shard::{Epoch, Shard};
 pub use store::{Block, BlockLog, Commit, Store};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
