@@ -8,6 +8,7 @@ extern crate self as headwater_state;
 
 pub mod block;
 mod bulk;
+mod crash;
 mod envelope;
 mod error;
 mod evict;
@@ -18,6 +19,8 @@ mod manifest;
 mod memory;
 mod rotation;
 mod scan;
+#[cfg(feature = "rocks")]
+mod rocks;
 pub mod shape;
 mod shard;
 mod space;
@@ -36,6 +39,8 @@ pub use manifest::{Changes, Manifest};
 pub use memory::MemoryStore;
 pub use rotation::Rotation;
 pub use scan::Scan;
+#[cfg(feature = "rocks")]
+pub use rocks::{RocksOptions, RocksStore};
 pub use shard::{Epoch, Shard};
 pub use state::{Lookup, RowKeys, SlotId, State};
 pub use store::{Block, BlockLog, Commit, Store};
