@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headwater_state::Epoch;
 
-use crate::Timestamp;
+use crate::{Batch, Timestamp};
 
 /// What crosses an edge. Control is made by sources and `Merge`, forwarded by [`Chain`](crate::Chain), and seen by an
 /// operator only as a call.
@@ -27,6 +27,21 @@ pub enum Message<R> {
     End,
 }
 
+impl<R> Message<R> {
+    /// The same message to a receiver of other records; `None` for a batch, which goes to one receiver only.
+    pub fn control<S>(&self) -> Option<Message<S>> {
+        Some(match self {
+            Self::Batch(_) => return None,
+            Self::Watermark(watermark) => Message::Watermark(*watermark),
+            Self::Idle => Message::Idle,
+            Self::Origin(origin, activity) => Message::Origin(origin.clone(), *activity),
+            Self::Tick(now) => Message::Tick(*now),
+            Self::Barrier(epoch) => Message::Barrier(*epoch),
+            Self::End => Message::End,
+        })
+    }
+}
+
 /// A source partition, by a number that is its own within the run and a name that is its own for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -45,43 +60,6 @@ pub enum Activity {
     Idle,
     /// It never will again.
     Ended,
-}
-
-/// Records with what every operator may need of them, one entry per row.
-#[derive(Clone, Debug)]
-pub struct Batch<R> {
-    /// The records themselves.
-    pub records: R,
-    /// Event time per row. [`Timestamp::MIN`] before event time is assigned.
-    pub times: Vec<Timestamp>,
-    /// The key's hash per row; empty before the stream is keyed.
-    pub hashes: Vec<u64>,
-    /// The [`Origin::id`] that all rows came from; meaningless after an exchange.
-    pub origin: u32,
-    /// Held until everything derived from the source's batch is finished.
-    pub credit: Credit,
-}
-
-impl<R> Batch<R> {
-    /// A batch that holds no credit and is not keyed.
-    pub fn new(records: R, times: Vec<Timestamp>) -> Self {
-        Self { records, times, hashes: Vec::new(), origin: 0, credit: Credit::default() }
-    }
-
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.times.len()
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
-    }
-
-    /// The same rows with other records.
-    pub fn with_records<S>(self, records: S) -> Batch<S> {
-        Batch { records, times: self.times, hashes: self.hashes, origin: self.origin, credit: self.credit }
-    }
 }
 
 /// A share of what the engine has admitted, given back when the last clone is dropped.

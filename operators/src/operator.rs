@@ -52,6 +52,11 @@ pub trait Operator<I, O> {
         Ok(Progress::Done)
     }
 
+    /// Whether something is pending that no call has told of yet: after opening, and after a batch.
+    fn pending(&self) -> Progress {
+        Progress::Done
+    }
+
     /// Writes what changed in `epoch` into its tables' blocks.
     ///
     /// # Errors
@@ -86,13 +91,20 @@ pub struct Chain<I, O> {
     next: Box<dyn Output<O>>,
     pending: bool,
     watermark: Option<Timestamp>,
+    /// `Idle` waits behind the watermark, or it would be taken back by it.
+    idle: bool,
     ended: bool,
 }
 
 impl<I, O> Chain<I, O> {
     /// Puts `operator` in front of `next`.
     pub fn new(operator: impl Operator<I, O> + 'static, next: Box<dyn Output<O>>) -> Self {
-        Self { operator: Box::new(operator), next, pending: false, watermark: None, ended: false }
+        let pending = operator.pending() == Progress::Pending;
+        Self { operator: Box::new(operator), next, pending, watermark: None, idle: false, ended: false }
+    }
+
+    fn progress(&self) -> Progress {
+        if self.pending { Progress::Pending } else { Progress::Done }
     }
 
     /// Passes on what waited, once nothing is pending.
@@ -104,6 +116,9 @@ impl<I, O> Chain<I, O> {
         if let Some(watermark) = self.watermark.take() {
             self.next.send(Message::Watermark(watermark))?;
         }
+        if std::mem::take(&mut self.idle) {
+            self.next.send(Message::Idle)?;
+        }
         if std::mem::take(&mut self.ended) {
             self.next.send(Message::End)?;
         }
@@ -114,9 +129,15 @@ impl<I, O> Chain<I, O> {
 impl<I, O> Output<I> for Chain<I, O> {
     fn send(&mut self, message: Message<I>) -> Result<()> {
         match message {
-            Message::Batch(batch) => self.operator.process(batch, &mut *self.next),
+            Message::Batch(batch) => {
+                self.idle = false;
+                self.operator.process(batch, &mut *self.next)?;
+                self.pending = self.pending || self.operator.pending() == Progress::Pending;
+                Ok(())
+            }
             Message::Watermark(watermark) => {
                 self.watermark = Some(watermark);
+                self.idle = false;
                 let progress = self.operator.advance(watermark, &mut *self.next)?;
                 self.settle(progress)
             }
@@ -131,10 +152,12 @@ impl<I, O> Output<I> for Chain<I, O> {
             }
             Message::End => {
                 self.ended = true;
-                let progress = if self.pending { Progress::Pending } else { Progress::Done };
-                self.settle(progress)
+                self.settle(self.progress())
             }
-            Message::Idle => self.next.send(Message::Idle),
+            Message::Idle => {
+                self.idle = true;
+                self.settle(self.progress())
+            }
             Message::Origin(origin, activity) => self.next.send(Message::Origin(origin, activity)),
         }
     }

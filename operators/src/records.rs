@@ -1,6 +1,8 @@
 //! The one abstraction over rows and columns.
 
-use headwater_state::Result;
+use headwater_state::{Error, Result};
+
+use crate::batch::no_row;
 
 /// Many records of one kind: a `Vec<T>` for typed closures, an Arrow `RecordBatch` for columns.
 ///
@@ -49,19 +51,37 @@ impl<T: Send + 'static> Records for Vec<T> {
             row += 1;
             keep
         });
-        Ok(kept)
+        match wanted.next() {
+            None => Ok(kept),
+            Some(missing) => Err(no_row(missing, row as usize)),
+        }
     }
 
     fn split_off(&mut self, at: usize) -> Result<Self> {
+        if at > self.len() {
+            return Err(no_row(at as u32, self.len()));
+        }
         Ok(Vec::split_off(self, at))
     }
 
     fn divide(self, part_of: &[u16], parts: usize) -> Result<Vec<Self>> {
-        let expected = self.len() / parts.max(1) + 16;
-        let mut divided: Vec<Self> = (0..parts).map(|_| Vec::with_capacity(expected)).collect();
+        check_parts(part_of, self.len(), parts)?;
+        let mut sizes = vec![0; parts];
+        for &part in part_of {
+            sizes[usize::from(part)] += 1;
+        }
+        let mut divided: Vec<Self> = sizes.into_iter().map(Vec::with_capacity).collect();
         for (record, &part) in self.into_iter().zip(part_of) {
             divided[usize::from(part)].push(record);
         }
         Ok(divided)
     }
+}
+
+/// Whether `part_of` divides `rows` rows into `parts` parts.
+pub(crate) fn check_parts(part_of: &[u16], rows: usize, parts: usize) -> Result<()> {
+    if part_of.len() != rows || part_of.iter().any(|&part| usize::from(part) >= parts) {
+        return Err(Error::bug(format!("{} places do not divide {rows} rows into {parts} parts", part_of.len())));
+    }
+    Ok(())
 }
