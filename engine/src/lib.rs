@@ -1,5 +1,6 @@
 //! Headwater: a stream-processing engine.
 
+pub mod binding;
 pub mod format;
 pub mod sink;
 pub mod source;
