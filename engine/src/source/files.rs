@@ -106,6 +106,9 @@ struct Files<F> {
 
 impl<T, F: Decode<T>> Partition<T> for Files<F> {
     fn poll(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll> {
+        if self.ended {
+            return Ok(Poll::End);
+        }
         let bytes_max = polled.bytes + POLL_BYTES_MAX;
         let mut rows = 0;
         while rows < rows_max && polled.bytes < bytes_max {
@@ -137,9 +140,6 @@ impl<T, F: Decode<T>> Partition<T> for Files<F> {
 impl<F> Files<F> {
     /// At the end of a file: goes on with the same, if it has grown, or with the next; false where there is none.
     fn next_file(&mut self) -> Result<bool> {
-        if self.ended {
-            return Ok(false);
-        }
         if self.lines.has_grown()? {
             return Ok(true);
         }
