@@ -132,7 +132,7 @@ impl<G, A, T> WindowAggregate<G, A, T> {
     }
 
     fn panes<K, S>(&self) -> Table<K, PaneState<S>> {
-        Table::named(format!("{}/panes", self.id))
+        Table::named(format!("{}/panes", self.id)).in_windows()
     }
 }
 

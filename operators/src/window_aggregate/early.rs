@@ -27,7 +27,7 @@ pub(super) struct Early<K> {
 }
 
 pub(super) fn table<K>(operator: &str) -> Table<K, ()> {
-    Table::named(format!("{operator}/early"))
+    Table::named(format!("{operator}/early")).in_windows()
 }
 
 impl<K: Key> Early<K> {

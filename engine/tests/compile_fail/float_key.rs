@@ -1,0 +1,6 @@
+use headwater::prelude::*;
+
+fn main() {
+    let job = Job::new("floats");
+    job.source(Topic::json::<f64>("numbers")).key_by(|number| *number).records().sink(Topic::json("out"));
+}

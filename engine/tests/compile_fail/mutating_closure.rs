@@ -1,0 +1,12 @@
+use headwater::prelude::*;
+
+fn main() {
+    let job = Job::new("counting");
+    let mut seen = 0;
+    job.source(Topic::json::<i32>("numbers"))
+        .map(move |number| {
+            seen += 1;
+            number + seen
+        })
+        .sink(Topic::json("out"));
+}
