@@ -63,6 +63,19 @@ fn a_bad_record_says_where_it_stands() {
 }
 
 #[test]
+fn a_record_that_is_not_utf8_is_bad_in_every_format() {
+    let folder = Folder::new();
+    folder.write("lines", b"\"\xff\"\n\"two\"\n");
+    let cause = "invalid utf-8 sequence of 1 bytes from index 1";
+    let mut polled = Polled::<String>::default();
+    FileSource::new(folder.text("lines"), Json).open("0", None).unwrap().poll(&mut polled, 10).unwrap();
+    assert_eq!((polled.bad[0].cause.as_str(), polled.records), (cause, vec!["two".to_owned()]));
+    let mut polled = Polled::default();
+    lines(folder.path("lines")).open("0", None).unwrap().poll(&mut polled, 10).unwrap();
+    assert_eq!((polled.bad[0].cause.as_str(), polled.records), (cause, vec!["\"two\"".to_owned()]));
+}
+
+#[test]
 fn a_line_that_is_too_long_is_a_bad_record() {
     for (length, end) in [(LINE_BYTES_MAX + 1, "\n"), (3 * LINE_BYTES_MAX, "\n"), (2 * LINE_BYTES_MAX, "")] {
         let folder = Folder::new();
