@@ -8,6 +8,7 @@ extern crate self as headwater_state;
 
 pub mod block;
 mod bulk;
+mod codec;
 mod crash;
 mod envelope;
 mod error;
@@ -17,10 +18,10 @@ mod key;
 mod local;
 mod manifest;
 mod memory;
-mod rotation;
-mod scan;
 #[cfg(feature = "rocks")]
 mod rocks;
+mod rotation;
+mod scan;
 pub mod shape;
 mod shard;
 mod space;
@@ -37,10 +38,10 @@ pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
 pub use local::{EpochChanges, LocalOptions, LocalState, Note};
 pub use manifest::{Changes, Manifest};
 pub use memory::MemoryStore;
-pub use rotation::Rotation;
-pub use scan::Scan;
 #[cfg(feature = "rocks")]
 pub use rocks::{RocksOptions, RocksStore};
+pub use rotation::Rotation;
+pub use scan::Scan;
 pub use shard::{Epoch, Shard};
 pub use state::{Lookup, RowKeys, SlotId, State};
 pub use store::{Block, BlockLog, Commit, Store};

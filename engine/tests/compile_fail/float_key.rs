@@ -1,3 +1,5 @@
+//~ `f64` cannot be a key
+//~ floats and maps have no canonical bytes
 use headwater::prelude::*;
 
 fn main() {

@@ -1,3 +1,4 @@
+//~ cannot assign to `seen`, as it is a captured variable in a `Fn` closure
 use headwater::prelude::*;
 
 fn main() {

@@ -1,3 +1,5 @@
+//~ cannot be shared between threads safely
+//~ Rc<
 use std::rc::Rc;
 
 use headwater::prelude::*;

@@ -1,3 +1,4 @@
+//~ the trait bound `Order: 
 use headwater::prelude::*;
 
 struct Order {

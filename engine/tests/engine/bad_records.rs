@@ -32,7 +32,8 @@ fn by_default_the_job_stops_and_names_the_record() {
     let error = job.run(&options(), &Control::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Record);
     let text = error.to_string();
-    assert!(text.starts_with("decode numbers/0 at numbers.jsonl line 3 (byte 4): expected ident"), "{text}");
+    assert!(text.starts_with("decode numbers/0 at "), "{text}");
+    assert!(text.contains("numbers.jsonl line 3 (byte 4): expected ident at column 2;"), "{text}");
     assert!(text.contains("the record is `three`"), "{text}");
     assert!(text.contains(".on_bad_record(BadRecords::Skip)"), "{text}");
     assert!(out.records().is_empty(), "nothing of its epoch is committed");
@@ -56,7 +57,7 @@ fn dead_letters_say_where_they_came_from_and_why() {
     let dead = dead.take();
     assert_eq!(dead.len(), 2);
     assert_eq!(dead[0].partition, "numbers/0");
-    assert_eq!(dead[0].place, "numbers.jsonl line 3 (byte 4)");
+    assert!(dead[0].place.ends_with("numbers.jsonl line 3 (byte 4)"), "{}", dead[0].place);
     assert_eq!(dead[0].payload.as_deref(), Some("three"));
     assert!(dead[1].error.contains("invalid type: string \"five\", expected u64"), "{}", dead[1].error);
 }

@@ -51,10 +51,7 @@ fn one_topic_written_twice() {
     let (even, odd) = job.source(Topic::json::<u64>("numbers")).branch(|number: &u64| number % 2 == 0);
     even.sink(Topic::json("out"));
     odd.sink(Topic::json("out"));
-    assert_eq!(
-        message(&job),
-        "topic `out` is written by two sinks: unite the streams with `.union(…)` first"
-    );
+    assert_eq!(message(&job), "topic `out` is written by two sinks: unite the streams with `.union(…)` first");
 }
 
 #[test]
@@ -64,10 +61,7 @@ fn a_bad_record_policy_in_the_wrong_place() {
         .map(|number| number)
         .on_bad_record(BadRecords::Skip)
         .sink(Topic::json("out"));
-    assert_eq!(
-        message(&job),
-        "`.on_bad_record(…)` must follow `source(…)` at once: only there records are decoded"
-    );
+    assert_eq!(message(&job), "`.on_bad_record(…)` must follow `source(…)` at once: only there records are decoded");
 }
 
 #[test]

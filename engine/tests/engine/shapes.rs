@@ -97,10 +97,7 @@ fn a_panic_names_the_operator_and_commits_nothing() {
     job.bind_output("out", Output::of(out.clone()));
     let error = job.run(&options(2), &Control::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Bug);
-    assert_eq!(
-        error.to_string(),
-        "panic in `map` (numbers/map): seventy-seven; nothing of the epoch was committed"
-    );
+    assert_eq!(error.to_string(), "panic in `map` (numbers/map): seventy-seven; nothing of the epoch was committed");
     assert!(out.records().is_empty());
 }
 
