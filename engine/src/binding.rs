@@ -4,8 +4,10 @@ use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::sink::Sink;
-use crate::source::Source;
+use crate::format::{Decode, Encode};
+use crate::sink::{FileSink, Sink, StdoutSink};
+use crate::source::{FileSource, Source};
+use crate::{Error, Result};
 
 /// Where a topic's records come from. Typed ones are made in code, the others on the command line too.
 #[derive(Clone)]
@@ -57,4 +59,32 @@ impl Output {
             Self::File(_) | Self::Stdout => None,
         }
     }
+}
+
+/// The source that `topic` is read from, bound to `input`.
+///
+/// # Errors
+/// `Config` where the binding is one made in code for other records.
+pub fn source_for<T: 'static, F: Decode<T>>(input: &Input, topic: &str, format: F) -> Result<Arc<dyn Source<T>>> {
+    match input {
+        Input::Files(pattern) => Ok(Arc::new(FileSource::new(pattern, format))),
+        Input::Typed(_) => input.typed().ok_or_else(|| other_records::<T>(topic, "source")),
+    }
+}
+
+/// The sink that `topic` is written to, bound to `output`.
+///
+/// # Errors
+/// `Config` where the binding is one made in code for other records.
+pub fn sink_for<T: 'static, F: Encode<T>>(output: &Output, topic: &str, format: F) -> Result<Arc<dyn Sink<T>>> {
+    match output {
+        Output::File(path) => Ok(Arc::new(FileSink::new(path, format))),
+        Output::Stdout => Ok(Arc::new(StdoutSink::new(format))),
+        Output::Typed(_) => output.typed().ok_or_else(|| other_records::<T>(topic, "sink")),
+    }
+}
+
+fn other_records<T>(topic: &str, what: &str) -> Error {
+    let expected = std::any::type_name::<T>();
+    Error::config(format!("topic {topic} has records of type {expected}, and is bound to a {what} of another type"))
 }

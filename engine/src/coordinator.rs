@@ -50,7 +50,9 @@ impl Coordinator<'_> {
     pub fn run(mut self) -> Result<u64> {
         self.publish(Counts::default(), 0, Duration::ZERO);
         let base = self.record.totals.clone();
-        let mut committed_last = false;
+        // The first commit of a job has no records: it says where the outputs begin, so that what is written to them
+        // before the next one is known to be nobody else's.
+        let mut committed_last = self.epoch == Epoch(0) && self.commit(Vec::new(), &base, false)?;
         loop {
             self.tick()?;
             self.tell(|| Inbound::Resume { committed: committed_last })?;

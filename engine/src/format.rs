@@ -29,7 +29,9 @@ pub struct Json;
 
 impl<T: DeserializeOwned> Decode<T> for Json {
     fn decode(&self, payload: &[u8]) -> Result<T> {
-        serde_json::from_slice(payload).map_err(|error| Error::record(error.to_string()))
+        // Checked as a whole, UTF-8 costs a tenth of what it does string by string, names of fields included.
+        let text = std::str::from_utf8(payload).map_err(|error| Error::record(error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| Error::record(in_one_line(&error)))
     }
 }
 
@@ -37,6 +39,11 @@ impl<T: Serialize> Encode<T> for Json {
     fn encode(&self, record: &T, out: &mut Vec<u8>) -> Result<()> {
         serde_json::to_writer(out, record).map_err(|error| Error::record(error.to_string()))
     }
+}
+
+/// What is wrong with a value, and where in it. The line within a value that is one line says nothing.
+fn in_one_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// One line of text per record, as it is.

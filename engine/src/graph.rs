@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -102,8 +103,8 @@ pub(crate) struct SinkRole {
     pub topic: String,
     /// Binds the topic, and says what to.
     pub bind: Arc<dyn Fn(&binding::Output) -> Result<String> + Send + Sync>,
-    /// Moves what is at the bound place aside, for `--fresh`, and says so.
-    pub move_aside: Arc<dyn Fn() -> Result<()> + Send + Sync>,
+    /// Moves what is at the bound place aside, for `--fresh`: from where to where.
+    pub move_aside: Arc<dyn Fn() -> Result<Option<(PathBuf, PathBuf)>> + Send + Sync>,
     /// Opens the committing end, after `bind`.
     pub open: Arc<dyn Fn(Option<&str>) -> Result<Box<dyn SinkCommitter>> + Send + Sync>,
 }

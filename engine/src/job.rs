@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use headwater_operators::{Chain, Records};
 
 use crate::bad_record::BadRecords;
-use crate::binding::{Input, Output};
+use crate::binding::{Input, Output, source_for};
 use crate::format::Decode;
 use crate::graph::{BoundSource, Edge, Graph, GraphRef, Node, OutputPort, Role, SourceRole, typed};
 use crate::plan::{Bindings, Plan};
 use crate::run::{Control, Summary};
-use crate::source::{Source, source_for};
+use crate::source::Source;
 use crate::source_task::{Reader, leave};
 use crate::{Error, Result, RunOptions, Stream, Topic};
 

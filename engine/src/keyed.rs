@@ -39,8 +39,13 @@ impl<R: Records, G: Keying<R>> KeyedStream<R, G> {
     }
 
     /// Puts each row into windows of event time.
-    pub fn window<W: Windows>(self, windows: W) -> WindowedStream<R, G, W> {
-        WindowedStream::new(self, windows)
+    pub fn window<W: Windows>(self, windows: W) -> WindowedStream<R, G> {
+        WindowedStream::new(self, Arc::new(windows))
+    }
+
+    /// The rows as they are, each with the owner of its key: in the order that rows of one key came.
+    pub fn records(self) -> Stream<R> {
+        self.stream
     }
 }
 

@@ -9,9 +9,8 @@ pub use headwater_operators::{
 pub use headwater_state::{Key, Table, Text};
 
 pub use crate::binding::{Input, Output};
-pub use crate::sink::memory::Captured;
-pub use crate::source::generator::Generator;
-pub use crate::source::memory::Rows;
+pub use crate::sink::Captured;
+pub use crate::source::{Feed, Generator, Random, Records as Rows, channel};
 pub use crate::{
     Aggregated, BadRecords, Control, DeadLetter, Error, Job, KeyedStream, Kind, Result, RunOptions, Stream, Summary,
     Topic, WindowedStream,

@@ -4,6 +4,15 @@ use std::any::Any;
 
 use crate::Result;
 
+mod encode;
+mod files;
+mod memory;
+mod stdout;
+
+pub use files::{FileSink, move_aside};
+pub use memory::Captured;
+pub use stdout::StdoutSink;
+
 /// Something that records of type `T` can be written to. Bound to a topic's name at run time.
 pub trait Sink<T>: Send + Sync {
     /// What it is, for `explain` and for messages: `file alerts.jsonl`.

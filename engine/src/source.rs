@@ -2,7 +2,20 @@
 
 use std::time::Duration;
 
-use crate::Result;
+use crate::{Error, Result};
+
+mod channel;
+mod files;
+mod generator;
+mod memory;
+mod pace;
+mod random;
+
+pub use channel::{ChannelSource, Feed, channel};
+pub use files::{FileSource, LINE_BYTES_MAX};
+pub use generator::Generator;
+pub use memory::Records;
+pub use random::Random;
 
 /// Something that records of type `T` can be read from. Bound to a topic's name at run time.
 pub trait Source<T>: Send + Sync {
@@ -74,4 +87,10 @@ pub struct BadRecord {
     pub cause: String,
     /// Its bytes as they came.
     pub payload: Vec<u8>,
+}
+
+/// A position that is a count of records; the start is 0.
+fn counted(position: Option<&str>) -> Result<usize> {
+    let unread = |text| Error::corrupt(format!("position is not a count of records: {text}"));
+    position.map_or(Ok(0), |text| text.parse().map_err(|_| unread(text)))
 }

@@ -48,7 +48,9 @@ impl StateDir {
         }
         for node in &plan.nodes {
             if let crate::graph::Role::Sink(role) = &node.role {
-                (role.move_aside)()?;
+                if let Some((from, to)) = (role.move_aside)()? {
+                    tracing::info!(from = %from.display(), to = %to.display(), "moved old output aside");
+                }
             }
         }
         Self::lock(path)

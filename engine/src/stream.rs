@@ -11,13 +11,13 @@ use headwater_operators::{
 use headwater_state::Key;
 
 use crate::bad_record::{BadRecords, DeadLetter};
-use crate::binding::Output as Binding;
+use crate::binding::{Output as Binding, sink_for};
 use crate::build::Build;
 use crate::format::{Encode, Json};
 use crate::graph::{Edge, GraphRef, Node, OutputPort, Port, Role, SinkRole, erase, tee, typed};
 use crate::job::chain;
 use crate::keyed::KeyedStream;
-use crate::sink::{Sink, move_aside, sink_for};
+use crate::sink::{Sink, move_aside};
 use crate::sink_task::Writer;
 use crate::{Error, Result, Topic};
 
@@ -240,7 +240,13 @@ impl<T: Send + 'static> Stream<Vec<T>> {
             },
             move_aside: {
                 let (bound, lost) = (Arc::clone(&bound), lost.clone());
-                Arc::new(move || move_aside(&bound.get().ok_or_else(&lost)?.1))
+                Arc::new(move || match &bound.get().ok_or_else(&lost)?.1 {
+                    Binding::File(path) => match move_aside(path)? {
+                        Some(aside) => Ok(Some((path.clone(), aside))),
+                        None => Ok(None),
+                    },
+                    Binding::Stdout | Binding::Typed(_) => Ok(None),
+                })
             },
             open: {
                 let (bound, lost) = (Arc::clone(&bound), lost.clone());

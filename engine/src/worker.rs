@@ -4,12 +4,14 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
 use headwater_operators::Progress;
 use headwater_state::{Epoch, LocalState};
 
+use crate::admission::Admission;
 use crate::build::{Build, Deliver, Gate, Gauge};
 use crate::graph::Node;
 use crate::report::{Counts, Inbound, Prepared, Report};
@@ -20,6 +22,8 @@ use crate::{Error, Result};
 const EPOCH_ROWS_MAX: usize = 250_000;
 /// A worker with nothing to do looks up this often.
 const LOOK_UP: Duration = Duration::from_millis(50);
+/// A worker looks again this soon whether the others have caught up.
+const BUSY_WAIT: Duration = Duration::from_millis(1);
 
 /// What a worker is made from.
 pub(crate) struct WorkerSeed {
@@ -38,6 +42,7 @@ struct Worker {
     sources: Vec<Box<dyn SourceTask>>,
     stages: HashMap<usize, Deliver>,
     gauges: Vec<Gauge>,
+    admission: Arc<Admission>,
     batch_rows: usize,
     epoch_bytes_max: usize,
     next_source: usize,
@@ -96,6 +101,7 @@ impl Worker {
             sources: build.sources,
             stages: build.stages,
             gauges: build.gauges,
+            admission: build.admission,
             batch_rows,
             epoch_bytes_max,
             next_source: 0,
@@ -156,6 +162,9 @@ impl Worker {
 
     /// Polls sources in turn until one sends. How long there is nothing to do otherwise.
     fn poll(&mut self) -> Result<Option<Duration>> {
+        if !self.admission.is_open() {
+            return Ok(Some(BUSY_WAIT));
+        }
         let mut wait = LOOK_UP;
         for _ in 0..self.sources.len() {
             let at = self.next_source % self.sources.len();

@@ -8,6 +8,8 @@ extern crate self as headwater_state;
 
 pub mod block;
 mod bulk;
+mod codec;
+mod crash;
 mod envelope;
 mod error;
 mod evict;
@@ -16,6 +18,8 @@ mod key;
 mod local;
 mod manifest;
 mod memory;
+#[cfg(feature = "rocks")]
+mod rocks;
 mod rotation;
 mod scan;
 pub mod shape;
@@ -34,6 +38,8 @@ pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
 pub use local::{EpochChanges, LocalOptions, LocalState, Note};
 pub use manifest::{Changes, Manifest};
 pub use memory::MemoryStore;
+#[cfg(feature = "rocks")]
+pub use rocks::{RocksOptions, RocksStore};
 pub use rotation::Rotation;
 pub use scan::Scan;
 pub use shard::{Epoch, Shard};

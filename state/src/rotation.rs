@@ -162,7 +162,7 @@ impl<K: Key, V: Value> State<K, V> {
         let dropped = self.drops.contains_key(&(namespace, place));
         let value = match slot {
             Some(slot) => match &slot.value {
-                Some(value) => Some(crate::state::encode_value(self.table(), value)?),
+                Some(value) => Some(crate::codec::encode_value(self.table(), value)?),
                 None => return Ok(()),
             },
             None if dropped => return Ok(()),

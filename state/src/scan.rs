@@ -2,8 +2,8 @@
 
 use std::ops::{ControlFlow, Range};
 
+use crate::codec::decode;
 use crate::key::hash_bytes;
-use crate::state::decode;
 use crate::{Key, Namespace, Result, Shard, State, Value, end_of_prefix};
 
 /// A walk through one namespace of one shard, in steps. Made by [`State::scan`].

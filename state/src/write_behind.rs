@@ -120,7 +120,8 @@ impl WriteBehind {
 
     /// Has everything committed so far written to the tables soon.
     pub fn request_flush(&self) {
-        self.flush_through(self.shared.queue().newest());
+        let newest = self.shared.queue().newest();
+        self.flush_through(newest);
     }
 
     /// Has everything committed so far written to the tables, and waits for it.
