@@ -80,12 +80,13 @@ impl<K: Key, V> Space<K, V> {
         let slot = &mut self.slots[at as usize];
         let bytes = slot_bytes(slot);
         slot.live = false;
-        slot.value = None;
+        // A key without a value is no loss: a miss says the same.
+        let lost = slot.value.take().is_some();
         if let Ok(entry) = self.index.find_entry(slot.hash, |&other| other == at) {
             entry.remove();
         }
         self.free.push(at);
-        self.complete = false;
+        self.complete &= !lost;
         bytes
     }
 

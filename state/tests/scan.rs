@@ -1,4 +1,4 @@
-//! Walking a namespace while its values leave the memory.
+//! Walking and dropping namespaces while their values leave the memory.
 
 #![cfg(test)]
 
@@ -47,5 +47,22 @@ fn keys_evicted_during_a_walk_are_still_visited() -> Result<()> {
     assert!(local.used_bytes() <= 4 * 64, "{} bytes are still used", local.used_bytes());
     while state.scan_next(&mut scan, 7, &mut visit)? {}
     assert_eq!(visited, (0..100).collect::<Vec<u32>>());
+    Ok(())
+}
+
+#[test]
+fn what_was_dropped_stays_so_when_a_look_up_leaves_the_memory() -> Result<()> {
+    let store = MemoryStore::new();
+    let local = worker(&store, 0);
+    let mut state = local.open(COUNTS);
+    state.put(Namespace::NONE, &1, 7)?;
+    commit(&local, &mut state, &store)?;
+    state.drop_namespace(Shard(0), Namespace::NONE)?;
+    // Nothing is there; that much is remembered, and then evicted, while the store still has the old values.
+    assert_eq!(state.get(Namespace::NONE, &2)?, None);
+    state.maintain();
+    state.maintain();
+    assert_eq!(local.used_bytes(), 0);
+    assert_eq!(state.get(Namespace::NONE, &1)?, None);
     Ok(())
 }
