@@ -231,8 +231,8 @@ where
             return self.commit();
         }
         match self.random.below(100) {
-            0 if self.opened <= self.plan.crashes => self.open(),
-            1..=2 => self.write_back(),
+            0..=1 if self.opened <= self.plan.crashes => self.open(),
+            0..=2 => self.write_back(),
             3..=7 => self.tick(),
             8..=35 => self.feed(),
             36..=50 => self.workers[worker].inputs[0].work().map(|_| ()),

@@ -102,6 +102,20 @@ fn idle_passes_when_all_are_and_is_taken_back_by_any() -> Result<()> {
 }
 
 #[test]
+fn one_that_comes_back_from_idleness_far_behind_does_not_turn_time_back() -> Result<()> {
+    let (mut inputs, seen) = merge(2);
+    inputs[0].send(Message::Watermark(at(6)))?;
+    inputs[0].send(Message::Idle)?;
+    inputs[1].send(Message::Watermark(at(9)))?;
+    inputs[1].send(Message::Idle)?;
+    assert_eq!(said(&seen), ["w 9", "Idle"]);
+    inputs[0].send(Message::Watermark(at(7)))?;
+    inputs[1].send(Message::Watermark(at(30)))?;
+    assert_eq!(said(&seen), ["w 9"], "no longer idle, no earlier, and it holds");
+    Ok(())
+}
+
+#[test]
 fn a_barrier_passes_when_all_have_delivered_it() -> Result<()> {
     let (mut inputs, seen) = merge(3);
     inputs[0].send(rows(&[1]))?;

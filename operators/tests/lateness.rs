@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use headwater_operators::harness::{Collected, Harness, HarnessOptions, collector};
 use headwater_operators::{
-    Activity, Chain, Count, Counter, EventTime, Fork, KeyByRef, Late, LateRows, Lateness, OnClose, Pane, PaneKind,
-    Result, SideOutput, Timestamp, Tumbling, Window, WindowAggregate,
+    Activity, Batch, Chain, Count, Counter, EventTime, Fork, KeyBy, KeyByRef, Late, LateRows, Lateness, Message,
+    OnClose, Output, Pane, PaneKind, Result, SideOutput, Timestamp, Tumbling, Window, WindowAggregate,
 };
+use headwater_state::{Epoch, Key, LocalOptions, LocalState, MemoryStore, Note, Shard};
 
 type Visit = (String, i64);
 
@@ -126,6 +127,40 @@ fn a_correction_is_one_after_a_restart_too() -> Result<()> {
     assert_eq!(said(visits.harness.take()), expected);
     visits.harness.end()?;
     assert_eq!(said(visits.harness.take()), ["ada 10 1 OnTime"], "what was emitted is not emitted again");
+    Ok(())
+}
+
+#[test]
+fn shards_of_different_workers_keep_their_own_watermark() -> Result<()> {
+    // Two workers stood at 40 and at 20 when the job was stopped, and one goes on with the shards of both.
+    let note = |scope: &str, seconds: i64| {
+        let micros = seconds * 1_000_000;
+        Note { operator: "numbers".to_owned(), scope: scope.to_owned(), text: format!("{micros} {micros}") }
+    };
+    let owned = vec![Shard(0), Shard(1)];
+    let options = LocalOptions { shards: 2, owned, committed: Epoch(0), memory_bytes: 1 << 20 };
+    let notes = vec![note("shard 0", 40), note("shard 1", 20)];
+    let local = LocalState::new(Arc::new(MemoryStore::new()), options, notes);
+    let late_rows = Counter::new();
+    let definition = WindowAggregate {
+        id: "numbers".to_owned(),
+        keying: Arc::new(KeyBy::new(|n: &u32| *n)),
+        windows: Arc::new(Tumbling::seconds(10)),
+        aggregate: Arc::new(Count),
+        trigger: Arc::new(OnClose),
+        allowed_lateness: Duration::ZERO,
+        late_rows: late_rows.clone(),
+    };
+    let (output, seen) = collector();
+    let mut chain = Chain::new(definition.open(&local, None)?, Box::new(output));
+    let in_first = (0..100u32).filter(|n| Shard::of(n.hash64(), 2) == Shard(0)).count();
+    chain.send(Message::Batch(Batch::new((0..100).collect(), vec![at(35); 100])))?;
+    assert_eq!(late_rows.get(), in_first as u64);
+    chain.send(Message::Watermark(at(30)))?;
+    chain.send(Message::Batch(Batch::new((0..100).collect(), vec![at(35); 100])))?;
+    assert_eq!((seen.take().len(), late_rows.get()), (0, 2 * in_first as u64), "neither goes back");
+    chain.send(Message::Watermark(at(45)))?;
+    assert_eq!(seen.take().len(), 100 - in_first);
     Ok(())
 }
 
