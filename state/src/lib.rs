@@ -32,6 +32,8 @@ mod text;
 mod write_behind;
 
 pub use bulk::{Bulk, TableBulk};
+#[cfg(feature = "failpoints")]
+pub use crash::CRASH_POINTS;
 pub use error::{Error, Kind, Result};
 pub use headwater_state_derive::Key;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};
