@@ -10,7 +10,8 @@ use crate::{Message, Output, Progress, Timestamp};
 /// Makes one stream of several: the inputs of an exchange, or a union of streams.
 ///
 /// The watermark is the least of the inputs that are neither idle nor ended, and never goes back. Barriers are aligned:
-/// one is passed on when every input that goes on has delivered it. Ticks are merged as watermarks are, `Idle` follows
+/// one is passed on when every input has delivered it, those that have ended included; until then an input that has
+/// delivered it sends nothing else. Ticks are merged as watermarks are, `Idle` follows
 /// when every input is idle, `End` when every input has ended.
 pub struct Merge<R> {
     inputs: Vec<Input>,
@@ -18,7 +19,8 @@ pub struct Merge<R> {
     watermark: Timestamp,
     now: Timestamp,
     idle: bool,
-    barrier: Option<Epoch>,
+    /// How many barriers were passed on.
+    barriers: u64,
     ended: bool,
 }
 
@@ -27,8 +29,9 @@ struct Input {
     now: Timestamp,
     idle: bool,
     ended: bool,
-    /// The newest barrier it delivered.
-    barrier: Option<Epoch>,
+    /// How many barriers it delivered. Their epochs would not do: one that changed nothing is not committed, and its
+    /// number comes again.
+    barriers: u64,
 }
 
 /// One of the inputs of a [`Merge`], all of which are in one worker.
@@ -40,14 +43,14 @@ pub struct MergeInput<R> {
 impl<R> Merge<R> {
     /// The inputs of a merge before `next`.
     pub fn inputs(count: usize, next: Box<dyn Output<R>>) -> Vec<MergeInput<R>> {
-        let new = || Input { watermark: Timestamp::MIN, now: Timestamp::MIN, idle: false, ended: false, barrier: None };
+        let new = || Input { watermark: Timestamp::MIN, now: Timestamp::MIN, idle: false, ended: false, barriers: 0 };
         let merge = Self {
             inputs: (0..count).map(|_| new()).collect(),
             next,
             watermark: Timestamp::MIN,
             now: Timestamp::MIN,
             idle: false,
-            barrier: None,
+            barriers: 0,
             ended: false,
         };
         let merge = Rc::new(RefCell::new(merge));
@@ -57,6 +60,7 @@ impl<R> Merge<R> {
     fn receive(&mut self, index: usize, message: Message<R>) -> Result<()> {
         let waiting = self.waiting(index);
         let input = &mut self.inputs[index];
+        // The epochs go on until all have ended.
         if input.ended && !matches!(message, Message::Barrier(_) | Message::Tick(_)) {
             return Err(Error::bug(format!("input {index} of a merge has ended and sent more")));
         }
@@ -83,18 +87,20 @@ impl<R> Merge<R> {
                 input.now = input.now.max(now);
                 self.tell_now()
             }
+            Message::Barrier(_) if waiting => {
+                Err(Error::bug(format!("input {index} of a merge sent a barrier after one that others owe")))
+            }
             Message::Barrier(epoch) => {
-                if input.barrier >= Some(epoch) {
-                    return Err(Error::bug(format!("input {index} of a merge sent barrier {epoch} again")));
-                }
-                input.barrier = Some(epoch);
-                self.tell_barrier()
+                input.barriers += 1;
+                self.tell_barrier(epoch)
+            }
+            Message::End if waiting => {
+                Err(Error::bug(format!("input {index} of a merge ended after a barrier that others owe")))
             }
             Message::End => {
                 input.ended = true;
                 self.tell_time()?;
                 self.tell_now()?;
-                self.tell_barrier()?;
                 self.tell_end()
             }
             Message::Origin(..) => self.next.send(message),
@@ -103,7 +109,7 @@ impl<R> Merge<R> {
 
     /// Whether an input has delivered a barrier that was not passed on yet.
     fn waiting(&self, index: usize) -> bool {
-        self.inputs[index].barrier > self.barrier
+        self.inputs[index].barriers > self.barriers
     }
 
     /// Passes on the least watermark, or that nothing holds one.
@@ -135,16 +141,12 @@ impl<R> Merge<R> {
         }
     }
 
-    fn tell_barrier(&mut self) -> Result<()> {
-        let owing = self.inputs.iter().filter(|input| !input.ended).map(|input| input.barrier).min();
-        let delivered = owing.unwrap_or_else(|| self.inputs.iter().filter_map(|input| input.barrier).min());
-        match delivered {
-            Some(epoch) if delivered > self.barrier => {
-                self.barrier = delivered;
-                self.next.send(Message::Barrier(epoch))
-            }
-            _ => Ok(()),
+    fn tell_barrier(&mut self, epoch: Epoch) -> Result<()> {
+        if self.inputs.iter().any(|input| input.barriers == self.barriers) {
+            return Ok(());
         }
+        self.barriers += 1;
+        self.next.send(Message::Barrier(epoch))
     }
 
     fn tell_end(&mut self) -> Result<()> {

@@ -67,6 +67,7 @@ impl<K: Key, V: Value> State<K, V> {
         limit: usize,
         mut visit: impl FnMut(K, &V) -> Result<()>,
     ) -> Result<bool> {
+        self.look_again(scan)?;
         let stored = self.stored_part(scan, limit)?;
         let mut stored = stored.into_iter().peekable();
         for _ in 0..limit {
@@ -95,6 +96,14 @@ impl<K: Key, V: Value> State<K, V> {
             scan.store_ended = false;
         }
         Ok(!scan.store_ended || scan.next < scan.keys.len())
+    }
+
+    /// Goes back to the store where keys have left the memory since it was last read.
+    fn look_again(&self, scan: &mut Scan) -> Result<()> {
+        let place = self.place(scan.shard)?;
+        let complete = self.existing_space(scan.namespace, place).is_none_or(|space| space.complete);
+        scan.store_ended = scan.store_ended && complete;
+        Ok(())
     }
 
     /// Visits a key with its current value: that in memory, else the store's, else it was deleted.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 
-use headwater_state::Value;
+use headwater_state::{Text, Value};
 
 use crate::{Aggregate, MergeAggregate, Timestamp};
 
@@ -36,7 +36,7 @@ macro_rules! ordered {
     };
 }
 
-ordered!(i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 bool char String Timestamp);
+ordered!(i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 bool char String Text Timestamp);
 
 macro_rules! ordered_float {
     ($($type:ty)*) => {
