@@ -60,10 +60,10 @@ fn say(error: &Error) -> io::Result<()> {
     Ok(())
 }
 
-/// `error: …`, then `help: …` with the remedy: the message's own, or what its kind asks for.
+/// `error: …`, then `help: …` with what its kind asks for, unless the message has a remedy of its own.
 fn describe(error: &Error) -> String {
     let text = format!("error: {error}");
-    if text.contains("\nhelp: ") {
+    if text.contains("\nhelp: ") || text.contains("--fresh") {
         return text;
     }
     let help = match error.kind() {
