@@ -14,7 +14,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
-use headwater::source::Random;
+use headwater::prelude::*;
 use serde::Deserialize;
 
 mod payments;
@@ -66,7 +66,7 @@ struct Line<'a> {
 }
 
 fn milliseconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    headwater::time::millis_or_rfc3339::deserialize(deserializer).map(headwater::prelude::Timestamp::as_millis)
+    headwater::time::millis_or_rfc3339::deserialize(deserializer).map(Timestamp::as_millis)
 }
 
 fn expected(mut file: impl BufRead) -> io::Result<Vec<String>> {

@@ -15,10 +15,8 @@
 //! Stop it as you like, also with `kill -9`: started again it goes on where it was. The alerts, the counts and the
 //! position in the input are committed together, five times a second, so each alert is in the output once.
 
-use std::process::ExitCode;
 
 use headwater::prelude::*;
-use headwater::source::Generator;
 use serde::{Deserialize, Serialize};
 
 mod payments;
@@ -87,7 +85,7 @@ mod tests {
 
     fn alerts(transactions: Vec<Transaction>) -> Vec<Alert> {
         let (job, alerts) = (job(), Captured::new());
-        job.bind_input("transactions", Input::of(headwater::source::Rows::new(transactions)));
+        job.bind_input("transactions", Input::of(Rows::new(transactions)));
         job.bind_output("alerts", Output::of(alerts.clone()));
         job.run(&RunOptions::default(), &Control::default()).unwrap();
         alerts.take()

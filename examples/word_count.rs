@@ -8,7 +8,6 @@
 //! is what the lines say, not what the clock says, so the same lines give the same counts today and tomorrow.
 
 use headwater::prelude::*;
-use headwater::source::Rows;
 use serde::{Deserialize, Serialize};
 
 /// What is read: `{"at":"2026-03-01T09:00:00Z","text":"to be or not to be"}`.
@@ -44,7 +43,7 @@ fn job() -> Job {
 }
 
 fn some_lines() -> Vec<Line> {
-    let line = |second, text: &str| Line { at: Timestamp::from_seconds(1_772_355_600 + second), text: text.into() };
+    let line = |second: i64, text: &str| Line { at: Timestamp::from_seconds(1_772_355_600 + second), text: text.into() };
     vec![line(0, "to be or not to be"), line(30, "that is the question"), line(65, "to die to sleep")]
 }
 

@@ -106,6 +106,16 @@ impl Job {
         self.bindings.borrow_mut().outputs.insert(topic.to_owned(), output);
     }
 
+    /// Lets go of what would go to standard output: the live view has the terminal.
+    #[cfg(feature = "live")]
+    pub(crate) fn keep_off_stdout(&self) {
+        for output in self.bindings.borrow_mut().outputs.values_mut() {
+            if matches!(output, Output::Stdout) {
+                *output = Output::Nowhere;
+            }
+        }
+    }
+
     /// The topics that the pipeline reads.
     pub fn input_topics(&self) -> Vec<String> {
         let topics = |node: &Node| if let Role::Source(role) = &node.role { Some(role.topic.clone()) } else { None };

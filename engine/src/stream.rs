@@ -245,7 +245,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
                         Some(aside) => Ok(Some((path.clone(), aside))),
                         None => Ok(None),
                     },
-                    Binding::Stdout | Binding::Typed(_) => Ok(None),
+                    Binding::Stdout | Binding::Nowhere | Binding::Typed(_) => Ok(None),
                 })
             },
             open: {

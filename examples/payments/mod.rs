@@ -5,7 +5,6 @@
 //! to some minutes late and out of order.
 
 use headwater::prelude::*;
-use headwater::source::Random;
 use serde::{Deserialize, Serialize};
 
 /// A payment, as JSON: `{"id":"t-17","user":"u-4","at":1772323200123,"amount":12.5,"currency":"EUR",…}`.

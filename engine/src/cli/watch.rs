@@ -33,6 +33,7 @@ impl Watch {
     pub fn start(job: &Job, flags: &RunFlags, control: &Control) -> Result<Self> {
         #[cfg(feature = "live")]
         if flags.live && io::stdout().is_terminal() && io::stdin().is_terminal() {
+            job.keep_off_stdout();
             let live = crate::live::Live::start(job.name(), control.clone())?;
             log::to_view(flags.log_filter(), live.log_tail());
             return Ok(Self::Live(live));
