@@ -15,7 +15,6 @@
 //! Stop it as you like, also with `kill -9`: started again it goes on where it was. The alerts, the counts and the
 //! position in the input are committed together, five times a second, so each alert is in the output once.
 
-
 use headwater::prelude::*;
 use serde::{Deserialize, Serialize};
 

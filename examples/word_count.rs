@@ -43,7 +43,8 @@ fn job() -> Job {
 }
 
 fn some_lines() -> Vec<Line> {
-    let line = |second: i64, text: &str| Line { at: Timestamp::from_seconds(1_772_355_600 + second), text: text.into() };
+    let line =
+        |second: i64, text: &str| Line { at: Timestamp::from_seconds(1_772_355_600 + second), text: text.into() };
     vec![line(0, "to be or not to be"), line(30, "that is the question"), line(65, "to die to sleep")]
 }
 

@@ -146,16 +146,48 @@ fn run(job: &Job, flags: &RunFlags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `1,234,567 records in 3.2 s (386 k/s), 120 alerts, 3 late, 0 bad, epoch 17`
+/// `1,234,567 records in 3.2 s (386 k/s), wrote 120 alerts; 3 late, 0 bad; epoch 17`
 fn closing_line(summary: &Summary) -> String {
-    let Summary { committed, elapsed, records_in: records, .. } = summary;
-    let mut line = format!("{} records in {}", figures::count(*records), figures::duration(*elapsed));
-    if !elapsed.is_zero() && *records > 0 {
-        line += &format!(" ({})", figures::rate(*records as f64 / elapsed.as_secs_f64()));
+    let Summary { committed, elapsed, records_in, .. } = summary;
+    let mut line = format!("{} records in {}", figures::count(*records_in), figures::duration(*elapsed));
+    if !elapsed.is_zero() && *records_in > 0 {
+        line += &format!(" ({})", figures::rate(*records_in as f64 / elapsed.as_secs_f64()));
     }
-    for (topic, written) in &committed.records_out {
-        line += &format!(", {} {topic}", figures::count(*written));
+    // What comes next is counted over all runs of the job.
+    if committed.records_in > *records_in {
+        line += &format!("; {} over all runs", figures::count(committed.records_in));
+    }
+    let written = committed.records_out.iter().map(|(topic, number)| format!("{} {topic}", figures::count(*number)));
+    let written: Vec<String> = written.collect();
+    if !written.is_empty() {
+        line += &format!(", wrote {}", written.join(", "));
     }
     let (late, bad) = (figures::count(committed.late), figures::count(committed.bad));
-    line + &format!(", {late} late, {bad} bad, epoch {}", committed.epoch)
+    line + &format!("; {late} late, {bad} bad; epoch {}", committed.epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Committed;
+    use std::time::Duration;
+
+    #[test]
+    fn the_closing_line_tells_a_run_from_all_runs() {
+        let committed = Committed {
+            epoch: 17,
+            records_in: 1_234_567,
+            records_out: vec![("alerts".into(), 120)],
+            late: 3,
+            ..Committed::default()
+        };
+        let elapsed = Duration::from_millis(3_200);
+        let mut summary = Summary { committed, records_in: 1_234_567, epochs: 17, elapsed, restarts: 0 };
+        let whole = "1,234,567 records in 3.2 s (386 k/s), wrote 120 alerts; 3 late, 0 bad; epoch 17";
+        assert_eq!(closing_line(&summary), whole);
+        summary.records_in = 32_000;
+        let part =
+            "32,000 records in 3.2 s (10 k/s); 1,234,567 over all runs, wrote 120 alerts; 3 late, 0 bad; epoch 17";
+        assert_eq!(closing_line(&summary), part);
+    }
 }

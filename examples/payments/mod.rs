@@ -70,7 +70,7 @@ impl Payments {
     fn user(&self, day: u64, random: &mut Random) -> u64 {
         let rank = (random.unit().powf(1.0 / 0.78) * self.users as f64) as u64;
         // A large prime takes ranks far apart, to other users each day.
-        (rank + day) * 999_983 % self.users
+        (rank + day) * 7_368_787 % self.users
     }
 }
 

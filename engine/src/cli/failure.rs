@@ -60,22 +60,44 @@ fn say(error: &Error) -> io::Result<()> {
     Ok(())
 }
 
-/// `error: …`, then `help: …` with what its kind asks for, unless the message has a remedy of its own.
+/// `error: …`, then `help: …` with the remedy: the message's own, or what its kind asks for.
 fn describe(error: &Error) -> String {
     let text = format!("error: {error}");
-    if text.contains("\nhelp: ") || text.contains("--fresh") {
+    if text.contains("\nhelp: ") {
         return text;
     }
-    let help = match error.kind() {
-        Kind::Unavailable => "what was committed is safe; start the job again and it goes on from there",
-        Kind::Corrupt => {
-            "put the state directory back from a copy, or start over with --fresh, which moves the old state aside"
+    let message = error.message();
+    if error.kind() == Kind::Bug {
+        return format!("{text}\nhelp: {}", blame(message));
+    }
+    // Messages say what is the matter, and after the last semicolon what to do. Causes belong to the first part.
+    if let Some((matter, remedy)) = message.rsplit_once("; ")
+        && !message.contains('\n')
+    {
+        let causes = &text["error: ".len() + message.len()..];
+        return format!("error: {matter}{causes}\nhelp: {remedy}");
+    }
+    match error.kind() {
+        Kind::Unavailable => {
+            format!("{text}\nhelp: what was committed is safe; start the job again and it goes on from there")
         }
-        Kind::Bug => "this is a fault in Headwater, not in your job; please report it with the lines above",
-        Kind::Fenced => "another instance of this job owns its work; stop it first",
-        _ => return text,
-    };
-    format!("{text}\nhelp: {help}")
+        Kind::Corrupt if !message.contains("--fresh") => format!(
+            "{text}\nhelp: put the state directory back from a copy, or start over with --fresh, which moves the old \
+             state aside"
+        ),
+        Kind::Fenced => format!("{text}\nhelp: another instance of this job owns its work; stop it first"),
+        _ => text,
+    }
+}
+
+/// Whose fault a fault is: closures of the job run inside our steps, and a panic does not say which it was.
+fn blame(message: &str) -> &'static str {
+    if message.contains("panic in ") {
+        "if the panic is in a closure of the job, mend it and start again: nothing that was committed is lost; \
+         if not, please report it"
+    } else {
+        "this is a fault in Headwater, not in the job; please report it with the lines above"
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +110,19 @@ mod tests {
         let text = describe(&error);
         assert!(text.starts_with("error: delta block has another checksum\nhelp: "), "{text}");
         assert!(text.contains("--fresh"), "{text}");
+    }
+
+    #[test]
+    fn a_remedy_in_the_message_becomes_the_help() {
+        let full = std::io::Error::other("no space");
+        let error = Error::unavailable("write alerts: the disk is full; free some space").caused_by(full);
+        assert_eq!(describe(&error), "error: write alerts: the disk is full: no space\nhelp: free some space");
+    }
+
+    #[test]
+    fn a_panic_is_not_blamed_on_anyone_unseen() {
+        let text = describe(&Error::bug("panic in map: index out of bounds; nothing of the epoch was committed"));
+        assert!(text.contains("\nhelp: if the panic is in a closure of the job"), "{text}");
     }
 
     #[test]
