@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use headwater::prelude::Random;
 
-use crate::shop::{Shop, kill_after, seed, stderr, torture};
+use crate::shop::{End, Shop, kill_after, seed, stderr, torture};
 
 /// Whether a commit has been made that later ones follow: an output is there.
 fn committed(place: &Path) -> bool {
@@ -31,11 +31,11 @@ fn killed_between_first_and_last_commit() {
         let place = shop.path(&format!("killed-{rounds}"));
         fs::create_dir(&place).unwrap();
         loop {
-            let mut child = shop.command(&place, &mut random).spawn().unwrap();
+            let child = shop.command(&place, &mut random).spawn().unwrap();
             // About as many kills as are wanted, over one run's worth of progress, and then some.
             let most = clean_run.as_millis() as u64 * 3 / kills_wanted + 60;
-            let running = kill_after(&mut child, Duration::from_millis(random.below(most) + 1));
-            if !running {
+            if let End::Itself(output) = kill_after(child, Duration::from_millis(random.below(most) + 1)) {
+                assert!(output.status.success(), "{}", stderr(&output));
                 break;
             }
             kills += u64::from(committed(&place));
@@ -66,10 +66,8 @@ fn killed_inside_writes_of_tables_and_trims() {
         fs::create_dir(&place).unwrap();
         let mut hits = 0;
         for nth in [1, 2, 5] {
-            let mut command = shop.command(&place, &mut random);
-            // A small lag, so that tables are written often.
-            let output = command.args(["--memory", "24MB"]).env("HEADWATER_CRASH", format!("{point}:{nth}")).output();
-            let output = output.unwrap();
+            let mut command = shop.command_with(&place, &mut random, "24MB");
+            let output = command.env("HEADWATER_CRASH", format!("{point}:{nth}")).output().unwrap();
             hits += u32::from(!output.status.success());
             assert!(output.status.success() || output.status.code().is_none(), "{point}: {}", stderr(&output));
         }

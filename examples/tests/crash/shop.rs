@@ -69,9 +69,14 @@ impl Shop {
 
     /// The flagship over this input. State and output are in `place`.
     pub fn command(&self, place: &Path, random: &mut Random) -> Command {
+        let memory = *random.pick(&["24MB", "64MB", "1GB"]);
+        self.command_with(place, random, memory)
+    }
+
+    /// The same with a chosen memory: little makes it write tables often.
+    pub fn command_with(&self, place: &Path, random: &mut Random, memory: &str) -> Command {
         let interval = *random.pick(&["5ms", "20ms", "50ms", "200ms"]);
         let workers = *random.pick(&["1", "2", "3"]);
-        let memory = *random.pick(&["24MB", "64MB", "1GB"]);
         let mut command = Command::new(examples().join("transaction_alerts"));
         command
             .arg("--input")
@@ -110,16 +115,24 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Lets a process run for a while, then kills it as `kill -9` does. Whether it was still running.
-pub fn kill_after(child: &mut Child, wait: Duration) -> bool {
+/// How a process that was to be killed has ended.
+pub enum End {
+    /// It was running when it was killed.
+    Killed,
+    /// It had ended by itself before.
+    Itself(Output),
+}
+
+/// Lets a process run for a while, then kills it as `kill -9` does.
+pub fn kill_after(mut child: Child, wait: Duration) -> End {
     let end = Instant::now() + wait;
     while Instant::now() < end {
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "it stopped by itself: {status}");
-            return false;
+        if child.try_wait().unwrap().is_some() {
+            return End::Itself(child.wait_with_output().unwrap());
         }
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
-    child.wait().unwrap().code().is_none()
+    let output = child.wait_with_output().unwrap();
+    if output.status.code().is_none() { End::Killed } else { End::Itself(output) }
 }

@@ -6,11 +6,19 @@ use std::time::Duration;
 
 use headwater::prelude::Random;
 
-use crate::shop::{Shop, kill_after, seed, stderr, torture};
+use crate::shop::{End, Shop, kill_after, seed, stderr, torture};
 
 fn newest_log(database: &Path) -> Option<PathBuf> {
     let files = fs::read_dir(database).ok()?.map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max()
+}
+
+/// Cuts the newest file of the log. Whether there was one.
+fn cut(database: &Path, random: &mut Random) -> bool {
+    let Some(log) = newest_log(database) else { return false };
+    let length = log.metadata().unwrap().len();
+    File::options().write(true).open(&log).unwrap().set_len(random.below(length + 1)).unwrap();
+    true
 }
 
 #[test]
@@ -24,24 +32,19 @@ fn a_cut_log_gives_the_right_alerts_or_a_plain_error() {
         rounds += 1;
         let place = shop.path(&format!("cut-{rounds}"));
         fs::create_dir(&place).unwrap();
-        loop {
-            let mut child = shop.command(&place, &mut random).spawn().unwrap();
-            if kill_after(&mut child, Duration::from_millis(random.below(250) + 20)) {
-                if let Some(log) = newest_log(&place.join("state/db")) {
-                    let length = log.metadata().unwrap().len();
-                    File::options().write(true).open(&log).unwrap().set_len(random.below(length + 1)).unwrap();
-                    cuts += 1;
-                }
-                continue;
+        let ended = loop {
+            let child = shop.command(&place, &mut random).spawn().unwrap();
+            match kill_after(child, Duration::from_millis(random.below(250) + 20)) {
+                End::Itself(output) => break output,
+                End::Killed => cuts += u32::from(cut(&place.join("state/db"), &mut random)),
             }
-            break;
-        }
-        let ended = shop.command(&place, &mut random).output().unwrap();
+        };
         if ended.status.success() {
             shop.check(&place);
         } else {
             refused += 1;
             let said = stderr(&ended);
+            assert_eq!(ended.status.code(), Some(1), "{said}");
             assert!(said.contains("--fresh") || said.contains("restore"), "no remedy: {said}");
         }
         fs::remove_dir_all(&place).unwrap();
