@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
-use headwater_operators::Progress;
+use headwater_operators::{Progress, Timestamp};
 use headwater_state::{Epoch, LocalState};
 
 use crate::admission::Admission;
@@ -246,6 +246,9 @@ impl Worker {
         for gauge in &self.gauges {
             gauge(&mut counts);
         }
+        counts.open_windows = self.local.gauges("open windows").iter().map(|(_, open)| *open as u64).sum();
+        let watermarks = self.local.gauges("watermark").into_iter();
+        counts.watermark = watermarks.map(|(operator, micros)| (Timestamp::from_micros(micros), operator)).min();
         self.phase = Phase::Waiting;
         self.report(Report::Prepared(Box::new(Prepared {
             worker: self.index,

@@ -53,6 +53,7 @@ fn a_full_disk_stops_the_job_without_loss() {
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains("disk full") || said.contains("disk is full"), "{said}");
             full += 1;
+            println!("round {round}, {megabytes} MB: {}", said.trim());
             megabytes += megabytes / 2 + 1;
             disk.grow(megabytes);
             assert!(megabytes < 4_000, "it never has enough: {said}");
