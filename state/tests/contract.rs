@@ -250,8 +250,9 @@ fn a_trimmed_log_keeps_its_newest_marker<S: Site>() {
     drop(log);
     let log = site.open();
     assert_eq!(log.last().unwrap(), Some((Epoch(4), marker(4))));
-    log.trim(Epoch(4)).unwrap();
+    log.trim(Epoch(9)).unwrap();
     log.append(&commit(5, &[])).unwrap();
+    assert_eq!(read_all(&log, 0), [commit(5, &[])], "what comes after a trim is not trimmed");
     drop(log);
     assert_eq!(read_all(&site.open(), 0), [commit(5, &[])]);
 }
