@@ -1,1 +1,50 @@
+//! Headwater: stream processing as a library. A pipeline is ordinary Rust; running it gives a process that reads its
+//! inputs, keeps keyed and windowed state, and commits outputs, state and input positions together, so that every
+//! result is written exactly once.
+//!
+//! Begin with [`Job`]; `headwater::prelude::*` has all that a pipeline needs. Reading order of the engine itself:
+//! `graph` (what the DSL writes down), `build` and `worker` (one thread's share), `coordinator` (epochs and commits).
 
+mod admission;
+mod attempt;
+mod bad_record;
+pub mod binding;
+mod build;
+mod clock;
+mod commit_record;
+mod coordinator;
+mod explain;
+pub mod format;
+mod graph;
+mod job;
+mod keyed;
+mod late;
+mod options;
+mod plan;
+pub mod prelude;
+pub mod progress;
+mod report;
+mod run;
+pub mod sink;
+mod sink_task;
+pub mod source;
+mod source_task;
+mod state_dir;
+mod stream;
+mod topic;
+mod window_node;
+mod windowed;
+mod worker;
+
+pub use bad_record::{BadRecords, DeadLetter};
+pub use headwater_operators as operators;
+pub use headwater_operators::time;
+pub use headwater_state as state;
+pub use headwater_state::{Error, Kind, Result};
+pub use job::Job;
+pub use keyed::KeyedStream;
+pub use options::RunOptions;
+pub use run::{Control, Summary};
+pub use stream::Stream;
+pub use topic::Topic;
+pub use windowed::{Aggregated, PaneStream, WindowedStream};

@@ -90,6 +90,11 @@ impl BlockWriter {
         prefixed(&mut self.bytes, key);
     }
 
+    /// How many bytes were written so far, without checksums.
+    pub fn written(&self) -> usize {
+        self.done.iter().map(|block| block.bytes.len()).sum::<usize>() + self.bytes.len()
+    }
+
     /// The finished blocks; none where nothing was written.
     pub fn finish(mut self) -> Vec<Block> {
         self.end_section();

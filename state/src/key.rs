@@ -1,5 +1,8 @@
 //! Keys: canonical bytes that are stable across releases, because state and routing hang on them.
 
+use std::borrow::Cow;
+use std::cell::Cell;
+
 use crate::{Error, Result};
 
 /// A value that rows can be grouped by: equal keys have equal bytes, and the bytes never change between releases.
@@ -8,7 +11,26 @@ use crate::{Error, Result};
 /// order of the values. In a tuple or struct every component but the last is *delimited*: a zero byte within it is
 /// written as `00 ff` and its end as `00 01`. Floats and maps are not keys: they have no canonical bytes.
 ///
-/// Derive it for structs and newtypes with `#[derive(Key)]`.
+/// Derive it for structs and for enums without fields:
+///
+/// ```
+/// use headwater_state::{Key, Text};
+///
+/// #[derive(Clone, PartialEq, Eq, Key)]
+/// struct Card {
+///     user: Text,
+///     number: u32,
+/// }
+///
+/// let card = Card { user: "ada".into(), number: 7 };
+/// let mut bytes = Vec::new();
+/// card.encode(&mut bytes);
+/// assert_eq!(bytes, b"ada\x00\x01\x00\x00\x00\x07");
+/// assert!(Card::decode(&bytes)? == card);
+/// assert_eq!(Card::shape(), "(user:text,number:u32)");
+/// # Ok::<(), headwater_state::Error>(())
+/// ```
+/// A tuple struct with one field, `struct UserId(u64)`, has that field's bytes, hash and shape.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
     label = "not a key",
@@ -39,9 +61,7 @@ pub trait Key: Clone + Eq + Send + Sync + 'static {
     /// A hash of the canonical bytes (XXH3, 64 bits, seed 0): routes the key to its shard.
     #[inline]
     fn hash64(&self) -> u64 {
-        let mut bytes = Vec::with_capacity(32);
-        self.encode(&mut bytes);
-        hash_bytes(&bytes)
+        hash_written(|out| self.encode(out))
     }
 
     /// Bytes on the heap, for the memory budget.
@@ -57,41 +77,76 @@ pub fn hash_bytes(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
 }
 
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What a thread keeps to write keys into while it hashes them.
+const SCRATCH_BYTES_MAX: usize = 4096;
+
+/// Hashes what `write` writes. A hash within `write` finds the scratch taken and uses a vector of its own.
+#[inline]
+fn hash_written(write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    let mut bytes = SCRATCH.take();
+    bytes.clear();
+    write(&mut bytes);
+    let hash = hash_bytes(&bytes);
+    if bytes.capacity() <= SCRATCH_BYTES_MAX {
+        SCRATCH.set(bytes);
+    }
+    hash
+}
+
 /// Appends `bytes` delimited: `00` becomes `00 ff`, the end is `00 01`.
+#[inline]
 pub fn encode_delimited(bytes: &[u8], out: &mut Vec<u8>) {
-    for &byte in bytes {
-        out.push(byte);
-        if byte == 0 {
-            out.push(0xff);
-        }
+    let mut parts = bytes.split(|byte| *byte == 0);
+    if let Some(first) = parts.next() {
+        out.extend_from_slice(first);
+    }
+    for part in parts {
+        out.extend_from_slice(&[0, 0xff]);
+        out.extend_from_slice(part);
     }
     out.extend_from_slice(&[0, 1]);
 }
 
-/// Reads what [`encode_delimited`] wrote and moves `bytes` past it.
+/// Reads what [`encode_delimited`] wrote and moves `bytes` past it. Borrows where no zero byte is within.
 ///
 /// # Errors
 /// [`Corrupt`](crate::Kind::Corrupt) where no end is found.
-pub fn decode_delimited(bytes: &mut &[u8]) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut at = 0;
+pub fn decode_delimited<'a>(bytes: &mut &'a [u8]) -> Result<Cow<'a, [u8]>> {
+    let (part, ended) = next_zero(bytes)?;
+    if ended {
+        return Ok(Cow::Borrowed(part));
+    }
+    let mut out = part.to_vec();
     loop {
-        match bytes.get(at..) {
-            Some([0, 0xff, ..]) => {
-                out.push(0);
-                at += 2;
-            }
-            Some([0, 1, ..]) => {
-                *bytes = &bytes[at + 2..];
-                return Ok(out);
-            }
-            Some([0, ..] | []) | None => return Err(Error::corrupt("key component without an end")),
-            Some([byte, ..]) => {
-                out.push(*byte);
-                at += 1;
-            }
+        out.push(0);
+        let (part, ended) = next_zero(bytes)?;
+        out.extend_from_slice(part);
+        if ended {
+            return Ok(Cow::Owned(out));
         }
     }
+}
+
+/// What is in front of the next zero byte, and whether that is the end; moves `bytes` past both.
+#[inline]
+fn next_zero<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], bool)> {
+    let zero = bytes.iter().position(|byte| *byte == 0).ok_or_else(without_end)?;
+    let (part, rest) = bytes.split_at(zero);
+    let (tail, ended) = match rest {
+        [0, 1, tail @ ..] => (tail, true),
+        [0, 0xff, tail @ ..] => (tail, false),
+        _ => return Err(without_end()),
+    };
+    *bytes = tail;
+    Ok((part, ended))
+}
+
+fn without_end() -> Error {
+    Error::corrupt("key component without an end")
 }
 
 macro_rules! integer_key {
@@ -206,10 +261,10 @@ impl Key for String {
         encode_delimited(self.as_bytes(), out);
     }
     fn decode(bytes: &[u8]) -> Result<Self> {
-        utf8(bytes.to_vec())
+        utf8(bytes).map(Self::from)
     }
     fn decode_part(bytes: &mut &[u8]) -> Result<Self> {
-        utf8(decode_delimited(bytes)?)
+        utf8(&decode_delimited(bytes)?).map(Self::from)
     }
     fn shape() -> String {
         "text".into()
@@ -223,8 +278,8 @@ impl Key for String {
     }
 }
 
-fn utf8(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|error| Error::corrupt("key of type text is not UTF-8").caused_by(error))
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| Error::corrupt("key of type text is not UTF-8").caused_by(error))
 }
 
 macro_rules! tuple_key {

@@ -25,36 +25,49 @@ impl<V: Serialize + DeserializeOwned + Send + 'static> Value for V {}
 /// ```
 pub struct Table<K, V> {
     name: std::borrow::Cow<'static, str>,
+    windowed: bool,
     types: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K, V> Clone for Table<K, V> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), types: PhantomData }
+        Self { name: self.name.clone(), windowed: self.windowed, types: PhantomData }
     }
 }
 
 impl<K, V> Table<K, V> {
     /// The table called `name`: lower-case letters, digits, `-`, `_`, `.` and `/`, at most 100 bytes.
     pub const fn new(name: &'static str) -> Self {
-        Self { name: std::borrow::Cow::Borrowed(name), types: PhantomData }
+        Self { name: std::borrow::Cow::Borrowed(name), windowed: false, types: PhantomData }
     }
 
     /// A table whose name is made of an operator's id.
     pub fn named(name: String) -> Self {
-        Self { name: std::borrow::Cow::Owned(name), types: PhantomData }
+        Self { name: std::borrow::Cow::Owned(name), windowed: false, types: PhantomData }
+    }
+
+    /// The same table with its keys under windows: every namespace is one of [`Namespace::window`].
+    #[must_use]
+    pub fn in_windows(self) -> Self {
+        Self { windowed: true, ..self }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Whether its keys are under windows.
+    pub fn is_windowed(&self) -> bool {
+        self.windowed
+    }
 }
 
 impl<K: Key, V: Value> Table<K, V> {
     /// Its name and the structure of its types, as the manifest keeps them.
     pub fn spec(&self) -> TableSpec {
-        TableSpec { name: self.name.to_string(), key: K::shape(), value: crate::shape::of::<V>() }
+        let key = if self.windowed { format!("window × {}", K::shape()) } else { K::shape() };
+        TableSpec { name: self.name.to_string(), key, value: crate::shape::of::<V>() }
     }
 }
 

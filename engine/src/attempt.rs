@@ -1,0 +1,208 @@
+//! One attempt to run a plan: opens everything at the last commit, starts the workers, drives epochs.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use headwater_state::{
+    BlockLog, Epoch, LocalOptions, LocalState, MemoryStore, Shard, Store, WriteBehind, WriteBehindOptions, recover,
+};
+
+use crate::admission::Admission;
+use crate::build::{Build, Gate};
+use crate::commit_record::CommitRecord;
+use crate::coordinator::{Coordinator, OpenSink};
+use crate::graph::Role;
+use crate::plan::Plan;
+use crate::report::{Inbound, Report};
+use crate::run::Control;
+use crate::state_dir::StateDir;
+use crate::worker::{self, WorkerSeed};
+use crate::{Error, Result, RunOptions};
+
+/// The state of a job, open.
+pub(crate) struct JobState {
+    store: Arc<dyn Store>,
+    log: Arc<dyn BlockLog>,
+    shards: u16,
+    /// Keeps other processes out while it lives.
+    _dir: Option<StateDir>,
+}
+
+impl JobState {
+    /// Opens the state, or begins a new one, as the options say.
+    pub fn open(plan: &Plan, options: &RunOptions) -> Result<Self> {
+        let Some(path) = &options.state else {
+            let store = MemoryStore::default();
+            return Ok(Self {
+                store: Arc::new(store.clone()),
+                log: Arc::new(store),
+                shards: options.shards,
+                _dir: None,
+            });
+        };
+        let dir = if options.fresh { StateDir::begin_afresh(path, plan)? } else { StateDir::lock(path)? };
+        Self::open_dir(dir, plan, options)
+    }
+
+    /// Opens the same state again, after an attempt that failed.
+    pub fn reopen(self, plan: &Plan, options: &RunOptions) -> Result<Self> {
+        if options.state.is_none() {
+            return Ok(self);
+        }
+        drop(self);
+        Self::open(plan, &RunOptions { fresh: false, ..options.clone() })
+    }
+
+    fn open_dir(dir: StateDir, plan: &Plan, options: &RunOptions) -> Result<Self> {
+        let (store, shards) = dir.open_store(plan, options)?;
+        let store = Arc::new(store);
+        Ok(Self { store: store.clone(), log: store, shards, _dir: Some(dir) })
+    }
+}
+
+/// How the bytes of `--memory` are divided.
+pub(crate) struct MemoryShares {
+    /// Decoded values, over all workers.
+    pub values: usize,
+    /// Committed blocks that the tables do not have yet.
+    pub lag: usize,
+    /// Changes of one epoch, over all workers.
+    pub epoch: usize,
+}
+
+impl MemoryShares {
+    pub fn of(memory_bytes: usize) -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            values: memory_bytes / 2,
+            lag: (memory_bytes / 16).clamp(2 * MIB, 64 * MIB),
+            epoch: (memory_bytes / 32).clamp(MIB, 32 * MIB),
+        }
+    }
+}
+
+/// Runs from the last commit until the inputs end or somebody stops it. How many epochs were committed.
+pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: &Control) -> Result<u64> {
+    let last = recover(&*state.store, &*state.log)?;
+    let (epoch, record) = match last {
+        None => (Epoch(0), CommitRecord::default()),
+        Some((epoch, marker)) => (epoch, CommitRecord::read(&marker)?),
+    };
+    let sinks = open_sinks(plan, &record)?;
+    let shares = MemoryShares::of(options.memory_bytes);
+    let write_behind = WriteBehind::start(
+        Arc::clone(&state.store),
+        Arc::clone(&state.log),
+        WriteBehindOptions { lag_bytes: shares.lag },
+    )?;
+    let (peers, inboxes): (Vec<_>, Vec<_>) = (0..options.workers.max(1)).map(|_| channel()).unzip();
+    let (reports_in, reports) = channel();
+    let crew = Crew { plan, options, state, epoch, record: &record, control, peers: &peers, reports: reports_in };
+    std::thread::scope(|scope| {
+        let started = crew.start(scope, inboxes);
+        let coordinator = Coordinator {
+            peers: peers.clone(),
+            reports,
+            sinks,
+            write_behind,
+            record: record.clone(),
+            epoch,
+            interval: options.commit_interval,
+            control,
+            recent: VecDeque::new(),
+            written: BTreeMap::new(),
+            lag: None,
+            commits: 0,
+        };
+        let result = started.and_then(|()| coordinator.run());
+        for peer in &peers {
+            // One that is gone needs no telling.
+            drop(peer.send(Inbound::Shutdown));
+        }
+        result
+    })
+}
+
+fn open_sinks(plan: &Plan, record: &CommitRecord) -> Result<Vec<OpenSink>> {
+    let mut sinks = Vec::new();
+    for (node, step) in plan.nodes.iter().enumerate() {
+        if let Role::Sink(role) = &step.role {
+            let committed = record.sinks.get(&role.topic).map(String::as_str);
+            let committer = (role.open)(committed).map_err(|error| error.within(format!("open {}", role.topic)))?;
+            sinks.push(OpenSink { topic: role.topic.clone(), node, committer });
+        }
+    }
+    Ok(sinks)
+}
+
+/// Everything that workers are started with.
+struct Crew<'a> {
+    plan: &'a Plan,
+    options: &'a RunOptions,
+    state: &'a JobState,
+    epoch: Epoch,
+    record: &'a CommitRecord,
+    control: &'a Control,
+    peers: &'a [Sender<Inbound>],
+    reports: Sender<Report>,
+}
+
+impl<'a> Crew<'a> {
+    /// Starts a thread per inbox.
+    fn start<'scope>(
+        self,
+        scope: &'scope std::thread::Scope<'scope, 'a>,
+        inboxes: Vec<Receiver<Inbound>>,
+    ) -> Result<()> {
+        let positions: Arc<HashMap<String, String>> = Arc::new(self.record.positions.clone().into_iter().collect());
+        let admission = Arc::new(Admission::default());
+        let plan = self.plan;
+        for (worker, inbox) in inboxes.into_iter().enumerate() {
+            let parts = (Arc::clone(&positions), Arc::clone(&admission), Arc::clone(&self.state.store));
+            let reports = self.reports.clone();
+            let (peers, options, record, board) =
+                (self.peers.to_vec(), self.options.clone(), self.record.clone(), Arc::clone(&self.control.progress));
+            let (epoch, shards) = (self.epoch, self.state.shards);
+            let seed = move || {
+                let shares = MemoryShares::of(options.memory_bytes);
+                let workers = peers.len();
+                let owned = (0..shards).filter(|shard| owner(*shard, workers) == worker).map(Shard).collect();
+                let local = LocalOptions { shards, owned, committed: epoch, memory_bytes: shares.values / workers };
+                let build = Build {
+                    worker,
+                    workers,
+                    local: LocalState::new(parts.2, local, record.notes),
+                    peers,
+                    reports,
+                    board,
+                    admission: parts.1,
+                    idle_after: options.idle_after,
+                    positions: parts.0,
+                    ended_before: record.ended,
+                    node: 0,
+                    first_partition: 0,
+                    gate: Rc::new(Gate::default()),
+                    sources: Vec::new(),
+                    stages: HashMap::new(),
+                    gauges: Vec::new(),
+                    current: Rc::new(Cell::new(0)),
+                };
+                let epoch_bytes_max = shares.epoch / workers;
+                WorkerSeed { build, inbox, batch_rows: options.batch_rows, epoch_bytes_max }
+            };
+            std::thread::Builder::new()
+                .name(format!("worker-{worker}"))
+                .spawn_scoped(scope, move || worker::run(&plan.nodes, &plan.first_partitions, seed))
+                .map_err(|error| Error::unavailable("start a worker thread").caused_by(error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The worker that owns a shard.
+pub(crate) fn owner(shard: u16, workers: usize) -> usize {
+    usize::from(shard) % workers
+}

@@ -1,0 +1,90 @@
+//! What the names of topics stand for in a run.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::format::{Decode, Encode};
+use crate::sink::{FileSink, Sink, StdoutSink};
+use crate::source::{FileSource, Source};
+use crate::{Error, Result};
+
+/// Where a topic's records come from. Typed ones are made in code, the others on the command line too.
+#[derive(Clone)]
+pub enum Input {
+    /// Files that a pattern names, one after the other in the order of their names: one partition.
+    Files(String),
+    /// An `Arc<dyn Source<T>>`.
+    Typed(Arc<dyn Any + Send + Sync>),
+}
+
+impl Input {
+    /// A source made in code: a generator, memory.
+    pub fn of<T: 'static>(source: impl Source<T> + 'static) -> Self {
+        let source: Arc<dyn Source<T>> = Arc::new(source);
+        Self::Typed(Arc::new(source))
+    }
+
+    /// The source for records of type `T`, if it is one made in code for that type.
+    pub(crate) fn typed<T: 'static>(&self) -> Option<Arc<dyn Source<T>>> {
+        match self {
+            Self::Files(_) => None,
+            Self::Typed(any) => any.downcast_ref::<Arc<dyn Source<T>>>().cloned(),
+        }
+    }
+}
+
+/// Where a topic's records go.
+#[derive(Clone)]
+pub enum Output {
+    /// A file with a line per record.
+    File(PathBuf),
+    /// Standard output, after each commit.
+    Stdout,
+    /// An `Arc<dyn Sink<T>>`.
+    Typed(Arc<dyn Any + Send + Sync>),
+}
+
+impl Output {
+    /// A sink made in code: memory.
+    pub fn of<T: 'static>(sink: impl Sink<T> + 'static) -> Self {
+        let sink: Arc<dyn Sink<T>> = Arc::new(sink);
+        Self::Typed(Arc::new(sink))
+    }
+
+    /// The sink for records of type `T`, if it is one made in code for that type.
+    pub(crate) fn typed<T: 'static>(&self) -> Option<Arc<dyn Sink<T>>> {
+        match self {
+            Self::Typed(any) => any.downcast_ref::<Arc<dyn Sink<T>>>().cloned(),
+            Self::File(_) | Self::Stdout => None,
+        }
+    }
+}
+
+/// The source that `topic` is read from, bound to `input`.
+///
+/// # Errors
+/// `Config` where the binding is one made in code for other records.
+pub fn source_for<T: 'static, F: Decode<T>>(input: &Input, topic: &str, format: F) -> Result<Arc<dyn Source<T>>> {
+    match input {
+        Input::Files(pattern) => Ok(Arc::new(FileSource::new(pattern, format))),
+        Input::Typed(_) => input.typed().ok_or_else(|| other_records::<T>(topic, "source")),
+    }
+}
+
+/// The sink that `topic` is written to, bound to `output`.
+///
+/// # Errors
+/// `Config` where the binding is one made in code for other records.
+pub fn sink_for<T: 'static, F: Encode<T>>(output: &Output, topic: &str, format: F) -> Result<Arc<dyn Sink<T>>> {
+    match output {
+        Output::File(path) => Ok(Arc::new(FileSink::new(path, format))),
+        Output::Stdout => Ok(Arc::new(StdoutSink::new(format))),
+        Output::Typed(_) => output.typed().ok_or_else(|| other_records::<T>(topic, "sink")),
+    }
+}
+
+fn other_records<T>(topic: &str, what: &str) -> Error {
+    let expected = std::any::type_name::<T>();
+    Error::config(format!("topic {topic} has records of type {expected}, and is bound to a {what} of another type"))
+}

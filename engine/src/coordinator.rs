@@ -1,0 +1,259 @@
+//! Drives epochs: lets workers run, stops them all, commits everything at once, lets them go on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use headwater_operators::Timestamp;
+use headwater_state::{Commit, Epoch, WriteBehind};
+
+use crate::commit_record::CommitRecord;
+use crate::progress::Committed;
+use crate::report::{Counts, Inbound, Prepared, Report};
+use crate::run::Control;
+use crate::sink::{Chunk, SinkCommitter};
+use crate::{Error, Result, clock};
+
+/// How often a running epoch looks whether it should stop, and ticks.
+const LOOK_UP: Duration = Duration::from_millis(50);
+/// Committed blocks wait at most this long before they are written to the tables.
+const LAG_TIME_MAX: Duration = Duration::from_secs(30);
+/// How many of the last written records the live view keeps.
+const RECENT_MAX: usize = 50;
+
+/// The open end of a sink.
+pub(crate) struct OpenSink {
+    pub topic: String,
+    pub node: usize,
+    pub committer: Box<dyn SinkCommitter>,
+}
+
+pub(crate) struct Coordinator<'a> {
+    pub peers: Vec<Sender<Inbound>>,
+    pub reports: Receiver<Report>,
+    pub sinks: Vec<OpenSink>,
+    pub write_behind: WriteBehind,
+    pub record: CommitRecord,
+    pub epoch: Epoch,
+    pub interval: Duration,
+    pub control: &'a Control,
+    pub recent: VecDeque<(String, String)>,
+    /// Records written in the running epoch, by topic.
+    pub written: BTreeMap<String, u64>,
+    /// Since when commits wait for the tables.
+    pub lag: Option<(Epoch, Instant)>,
+    pub commits: u64,
+}
+
+impl Coordinator<'_> {
+    /// Runs epochs until every input has ended or somebody asks to stop. How many were committed.
+    pub fn run(mut self) -> Result<u64> {
+        self.publish(Counts::default(), 0, Duration::ZERO);
+        let base = self.record.totals.clone();
+        // The first commit of a job has no records: it says where the outputs begin, so that what is written to them
+        // before the next one is known to be nobody else's.
+        let mut committed_last = self.epoch == Epoch(0) && self.commit(Vec::new(), &base, false)?;
+        loop {
+            self.tick()?;
+            self.tell(|| Inbound::Resume { committed: committed_last })?;
+            self.gather(self.interval)?;
+            let stopping = self.control.stopping();
+            let prepared = self.stop_all()?;
+            let ended = prepared.iter().all(|part| part.ended);
+            let pressure = prepared.iter().any(|part| part.pressure);
+            committed_last = self.commit(prepared, &base, ended)?;
+            self.keep_up(pressure)?;
+            if ended || stopping {
+                break;
+            }
+        }
+        self.tell(|| Inbound::Shutdown)?;
+        self.write_behind.flush_and_wait()?;
+        self.write_behind.close()?;
+        Ok(self.commits)
+    }
+
+    fn tell(&self, inbound: impl Fn() -> Inbound) -> Result<()> {
+        for peer in &self.peers {
+            if peer.send(inbound()).is_err() {
+                return Err(self.failure());
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a worker has gone.
+    fn failure(&self) -> Error {
+        for report in self.reports.try_iter() {
+            if let Report::Failed(error) = report {
+                return error;
+            }
+        }
+        Error::bug("a worker has stopped without a word")
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let now = clock::wall().max(Timestamp::from_micros(self.record.tick_micros));
+        self.record.tick_micros = now.as_micros();
+        self.tell(|| Inbound::Tick(now))
+    }
+
+    /// Takes what workers send until the epoch should end.
+    fn gather(&mut self, interval: Duration) -> Result<()> {
+        let end = clock::now() + interval;
+        let mut ended = 0;
+        loop {
+            let left = end.saturating_duration_since(clock::now());
+            if left.is_zero() || self.control.stopping() {
+                return Ok(());
+            }
+            match self.reports.recv_timeout(left.min(LOOK_UP)) {
+                Ok(Report::Chunk { sink, chunk }) => self.append(sink, chunk)?,
+                Ok(Report::Full) => return Ok(()),
+                Ok(Report::Ended) => {
+                    ended += 1;
+                    if ended == self.peers.len() {
+                        return Ok(());
+                    }
+                }
+                Ok(Report::Prepared(_)) => return Err(Error::bug("a worker prepared before the barrier")),
+                Ok(Report::Failed(error)) => return Err(error),
+                Err(RecvTimeoutError::Timeout) => self.tick()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.failure()),
+            }
+        }
+    }
+
+    /// Sends the barrier and waits until it has passed through every worker.
+    fn stop_all(&mut self) -> Result<Vec<Prepared>> {
+        let epoch = self.epoch.next();
+        self.tell(|| Inbound::Barrier(epoch))?;
+        let mut prepared = Vec::with_capacity(self.peers.len());
+        while prepared.len() < self.peers.len() {
+            match self.reports.recv() {
+                Ok(Report::Prepared(part)) => prepared.push(*part),
+                Ok(Report::Chunk { sink, chunk }) => self.append(sink, chunk)?,
+                Ok(Report::Full | Report::Ended) => {}
+                Ok(Report::Failed(error)) => return Err(error),
+                Err(_) => return Err(self.failure()),
+            }
+        }
+        prepared.sort_by_key(|part| part.worker);
+        Ok(prepared)
+    }
+
+    fn append(&mut self, node: usize, chunk: Chunk) -> Result<()> {
+        let sink = self.sinks.iter_mut().find(|sink| sink.node == node);
+        let sink = sink.ok_or_else(|| Error::bug(format!("node {node} is not a sink")))?;
+        *self.written.entry(sink.topic.clone()).or_default() += chunk.records as u64;
+        let lines = chunk.bytes.trim_ascii_end().rsplit(|&byte| byte == b'\n').take(RECENT_MAX);
+        let lines: Vec<String> = lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        for line in lines.into_iter().rev().filter(|line| !line.is_empty()) {
+            self.recent.push_back((sink.topic.clone(), line));
+        }
+        while self.recent.len() > RECENT_MAX {
+            self.recent.pop_front();
+        }
+        sink.committer.append(chunk).map_err(|error| error.within(format!("write {}", sink.topic)))
+    }
+
+    /// Commits the epoch, unless it changed nothing. Whether it did.
+    fn commit(&mut self, prepared: Vec<Prepared>, base: &crate::commit_record::Totals, ended: bool) -> Result<bool> {
+        let began = clock::now();
+        let state_bytes = prepared.iter().map(|part| part.state_bytes).sum();
+        let mut record = CommitRecord { ended, ..self.record.clone() };
+        record.notes.clear();
+        let mut blocks = Vec::new();
+        let mut counts = Counts::default();
+        for part in prepared {
+            record.positions.extend(part.positions);
+            record.notes.extend(part.changes.notes);
+            blocks.extend(part.changes.blocks);
+            counts.add(part.counts);
+        }
+        record.notes.sort();
+        // The log wants shards in order; a worker's own blocks are already.
+        blocks.sort_by_key(|block| block.shard);
+        for sink in &mut self.sinks {
+            let length = sink.committer.prepare().map_err(|error| error.within(format!("write {}", sink.topic)))?;
+            record.sinks.insert(sink.topic.clone(), length);
+        }
+        if blocks.is_empty() && !record.moved_since(&self.record) {
+            return Ok(false);
+        }
+        record.totals.records_in = base.records_in + counts.records_in;
+        record.totals.bad = base.bad + counts.bad;
+        record.totals.late = base.late + counts.late;
+        for (topic, written) in std::mem::take(&mut self.written) {
+            *record.totals.records_out.entry(topic).or_default() += written;
+        }
+        let epoch = self.epoch.next();
+        self.write_behind.commit(Commit { epoch, blocks, marker: record.write()? })?;
+        self.epoch = epoch;
+        self.record = record;
+        self.commits += 1;
+        for sink in &mut self.sinks {
+            sink.committer.committed().map_err(|error| error.within(format!("write {}", sink.topic)))?;
+        }
+        self.publish(counts, state_bytes, clock::now() - began);
+        Ok(true)
+    }
+
+    /// Has the tables follow the log within the time allowed, and at once where memory waits for it.
+    fn keep_up(&mut self, pressure: bool) -> Result<()> {
+        if pressure {
+            self.lag = None;
+            return self.write_behind.flush_and_wait();
+        }
+        let oldest = self.write_behind.oldest_retained();
+        match (oldest, self.lag) {
+            (None, _) => self.lag = None,
+            (Some(oldest), Some((since_epoch, since))) if oldest <= since_epoch => {
+                if clock::now() - since > LAG_TIME_MAX {
+                    self.write_behind.request_flush();
+                    self.lag = None;
+                }
+            }
+            (Some(_), _) => self.lag = Some((self.epoch, clock::now())),
+        }
+        Ok(())
+    }
+
+    fn publish(&self, counts: Counts, state_bytes: usize, commit_time: Duration) {
+        let totals = &self.record.totals;
+        self.control.progress.commit(Committed {
+            epoch: self.epoch.0,
+            records_in: totals.records_in,
+            records_out: totals.records_out.iter().map(|(topic, count)| (topic.clone(), *count)).collect(),
+            bad: totals.bad,
+            late: totals.late,
+            watermark: counts.watermark,
+            held_back_by: counts.held_back_by.as_deref().map(str::to_owned),
+            open_windows: counts.open_windows,
+            state_bytes: state_bytes as u64,
+            commit_time,
+            recent: self.recent.iter().cloned().collect(),
+            ended: self.record.ended,
+        });
+    }
+}
+
+impl Counts {
+    /// Adds another worker's.
+    pub fn add(&mut self, other: Self) {
+        self.records_in += other.records_in;
+        self.bad += other.bad;
+        self.late += other.late;
+        // Every worker holds its shards of the same windows.
+        self.open_windows = self.open_windows.max(other.open_windows);
+        let slower = match (self.watermark, other.watermark) {
+            (Some(mine), Some(others)) => others < mine,
+            (None, others) => others.is_some(),
+            (Some(_), None) => false,
+        };
+        if slower {
+            self.watermark = other.watermark;
+            self.held_back_by = other.held_back_by;
+        }
+    }
+}

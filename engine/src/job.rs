@@ -1,0 +1,179 @@
+//! A job: a named pipeline, and what its topics stand for.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use headwater_operators::{Chain, Records};
+
+use crate::bad_record::BadRecords;
+use crate::binding::{Input, Output, source_for};
+use crate::format::Decode;
+use crate::graph::{BoundSource, Edge, Graph, GraphRef, Node, OutputPort, Role, SourceRole, typed};
+use crate::plan::{Bindings, Plan};
+use crate::run::{Control, Summary};
+use crate::source::Source;
+use crate::source_task::{Reader, leave};
+use crate::{Error, Result, RunOptions, Stream, Topic};
+
+/// A pipeline under a name. The name is the identity of its state.
+///
+/// ```
+/// use headwater::prelude::*;
+///
+/// let job = Job::new("shout");
+/// job.source(Topic::lines::<String>("words")).map(|word| word.to_uppercase()).sink(Topic::lines("shouts"));
+///
+/// job.bind_input("words", Input::of(Rows::new(vec!["one".to_owned(), "two".to_owned()])));
+/// let shouts = Captured::new();
+/// job.bind_output("shouts", Output::of(shouts.clone()));
+/// job.run(&RunOptions::default(), &Control::default())?;
+/// assert_eq!(shouts.take(), ["ONE", "TWO"]);
+/// # Ok::<(), headwater::Error>(())
+/// ```
+pub struct Job {
+    name: String,
+    graph: GraphRef,
+    bindings: RefCell<Bindings>,
+}
+
+impl Job {
+    /// A job without a pipeline. The name says whose state it is: letters, digits, `-`, `_` and `.`.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let graph = Graph::default();
+        let job = Self { graph: Rc::new(RefCell::new(graph)), bindings: RefCell::default(), name };
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if job.name.is_empty() || !job.name.chars().all(good) {
+            let mistake = format!("the job's name `{}` must be made of letters, digits, `-`, `_` and `.`", job.name);
+            job.graph.borrow_mut().mistakes.push(mistake);
+        }
+        job
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stream of a topic's records.
+    pub fn source<T, F>(&self, topic: Topic<T, F>) -> Stream<Vec<T>>
+    where
+        T: Send + 'static,
+        F: Decode<T>,
+    {
+        let bound: Arc<OnceLock<Arc<dyn Source<T>>>> = Arc::default();
+        let policy: Arc<Mutex<BadRecords>> = Arc::default();
+        let name = topic.name().to_owned();
+        let role = SourceRole {
+            topic: name.clone(),
+            policy: Arc::clone(&policy),
+            bind: {
+                let bound = Arc::clone(&bound);
+                let topic = topic.clone();
+                Arc::new(move |input: &Input| {
+                    let source = source_for(input, topic.name(), topic.format.clone())?;
+                    let description = BoundSource { description: source.describe(), partitions: source.partitions()? };
+                    // A job that runs twice keeps what it was bound to first.
+                    drop(bound.set(source));
+                    Ok(description)
+                })
+            },
+        };
+        let build = {
+            let name = name.clone();
+            Arc::new(move |build: &mut crate::build::Build, mut nexts: Vec<crate::graph::Port>| {
+                let dead_letters = if nexts.len() > 1 { Some(typed(nexts.pop())?) } else { None };
+                let records = typed::<Vec<T>>(nexts.pop())?;
+                let source = bound.get().ok_or_else(|| Error::bug(format!("topic {name} was not bound")))?;
+                let policy = policy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                let reader = Reader::open(build, &**source, &name, (records, dead_letters), policy)?;
+                leave(build, reader);
+                Ok(Vec::new())
+            })
+        };
+        let edge = self.graph.borrow_mut().add_source(name, role, build);
+        Stream::new(Rc::clone(&self.graph), edge)
+    }
+
+    /// Says what a source topic is read from. A binding on the command line goes before this one.
+    pub fn bind_input(&self, topic: &str, input: Input) {
+        self.bindings.borrow_mut().inputs.insert(topic.to_owned(), input);
+    }
+
+    /// Says what a sink topic is written to. A binding on the command line goes before this one.
+    pub fn bind_output(&self, topic: &str, output: Output) {
+        self.bindings.borrow_mut().outputs.insert(topic.to_owned(), output);
+    }
+
+    /// The topics that the pipeline reads.
+    pub fn input_topics(&self) -> Vec<String> {
+        let topics = |node: &Node| if let Role::Source(role) = &node.role { Some(role.topic.clone()) } else { None };
+        self.graph.borrow().nodes.iter().filter_map(topics).collect()
+    }
+
+    /// The topics that the pipeline writes.
+    pub fn output_topics(&self) -> Vec<String> {
+        let topics = |node: &Node| if let Role::Sink(role) = &node.role { Some(role.topic.clone()) } else { None };
+        self.graph.borrow().nodes.iter().filter_map(topics).collect()
+    }
+
+    /// Finds every mistake of the pipeline that can be found before it runs.
+    ///
+    /// # Errors
+    /// `Config` with the list.
+    pub fn check(&self) -> Result<()> {
+        self.graph.borrow().check()
+    }
+
+    /// The pipeline as text: steps, ids, keys, windows, tables.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn explain(&self) -> Result<String> {
+        self.check()?;
+        Ok(crate::explain::explain(&self.name, &self.graph.borrow()))
+    }
+
+    /// Runs the pipeline until its inputs end or `control` asks to stop.
+    ///
+    /// # Errors
+    /// `Config` where the pipeline, a binding or the state does not fit; `Record` for a bad record; `Unavailable`
+    /// where something outside stayed away; `Corrupt` where stored bytes are not what was written; `Bug` for a panic.
+    /// In every case what was committed stays, and the next run goes on from there.
+    pub fn run(&self, options: &RunOptions, control: &Control) -> Result<Summary> {
+        let plan = Plan::new(&self.name, &self.graph.borrow(), &self.bindings.borrow())?;
+        for (topic, description) in &plan.descriptions {
+            tracing::debug!(topic, bound_to = description, "topic");
+        }
+        crate::run::run(&plan, options, control)
+    }
+}
+
+impl Graph {
+    /// Adds a source with its two outputs: records and dead letters.
+    pub(crate) fn add_source(&mut self, id: String, role: SourceRole, build: crate::graph::BuildNode) -> Edge {
+        let dead_letters = OutputPort { optional: true, ..OutputPort::timed(false) };
+        let node = self.add(Node {
+            id,
+            verb: "source",
+            detail: String::new(),
+            inputs: Vec::new(),
+            outputs: vec![OutputPort::timed(false), dead_letters],
+            tables: Vec::new(),
+            setting: String::new(),
+            role: Role::Source(role),
+            build,
+        });
+        Edge { node, output: 0 }
+    }
+}
+
+/// Puts an operator in front of `next`, under the name of the node being built.
+pub(crate) fn chain<I: Records, O: Records>(
+    build: &crate::build::Build,
+    operator: impl headwater_operators::Operator<I, O> + 'static,
+    next: Box<dyn headwater_operators::Output<O>>,
+) -> crate::graph::Port {
+    crate::graph::erase::<I>(build.named(Chain::new(operator, next)))
+}

@@ -1,0 +1,79 @@
+//! A stream whose rows are with the owner of their key.
+
+use std::sync::Arc;
+
+use headwater_operators::{Exchange, Keying, Merge, Message, Output, Records, Windows};
+
+use crate::attempt::owner;
+use crate::build::{Build, Remote};
+use crate::graph::{Edge, GraphRef, Node, OutputPort, Port, Role, erase, typed};
+use crate::windowed::WindowedStream;
+use crate::{Error, Result, Stream};
+
+/// A stream whose rows are grouped by a key, each with the worker that owns it.
+#[must_use = "a stream that goes nowhere is an error: end it with `.sink(…)`"]
+pub struct KeyedStream<R: Records, G> {
+    pub(crate) stream: Stream<R>,
+    pub(crate) keying: Arc<G>,
+}
+
+impl<R: Records, G: Keying<R>> KeyedStream<R, G> {
+    /// Puts an exchange behind `stream`.
+    pub(crate) fn exchange(stream: Stream<R>, keying: G) -> Self {
+        let keying = Arc::new(keying);
+        let by = Arc::clone(&keying);
+        let node = Node {
+            id: stream.id("key_by"),
+            verb: "key_by",
+            detail: String::new(),
+            inputs: vec![stream.edge],
+            outputs: vec![OutputPort::timed(stream.is_timed())],
+            tables: Vec::new(),
+            setting: String::new(),
+            role: Role::Step,
+            build: Arc::new(move |build, nexts| connect::<R, G>(build, nexts, &by)),
+        };
+        let graph: GraphRef = stream.graph;
+        let node = graph.borrow_mut().add(node);
+        Self { stream: Stream::new(graph, Edge { node, output: 0 }), keying }
+    }
+
+    /// Puts each row into windows of event time.
+    pub fn window<W: Windows>(self, windows: W) -> WindowedStream<R, G> {
+        WindowedStream::new(self, Arc::new(windows))
+    }
+
+    /// The rows as they are, each with the owner of its key: in the order that rows of one key came.
+    pub fn records(self) -> Stream<R> {
+        self.stream
+    }
+}
+
+/// One worker's end of an exchange: its rows go to all workers, and those of all workers come to it.
+fn connect<R: Records, G: Keying<R>>(build: &mut Build, mut nexts: Vec<Port>, keying: &Arc<G>) -> Result<Vec<Port>> {
+    let next = typed::<R>(nexts.pop())?;
+    let inputs = Merge::inputs(build.workers, next);
+    let mut outputs: Vec<Box<dyn Output<R>>> = Vec::with_capacity(build.workers);
+    let mut remote = Vec::with_capacity(build.workers);
+    for (worker, input) in inputs.into_iter().enumerate() {
+        if worker == build.worker {
+            outputs.push(Box::new(input));
+            remote.push(None);
+        } else {
+            let peer = build.peers[worker].clone();
+            outputs.push(Box::new(Remote { stage: build.node, from: build.worker, peer }));
+            remote.push(Some(input));
+        }
+    }
+    let deliver = move |from: usize, message: Box<dyn std::any::Any + Send>| {
+        let input = remote.get_mut(from).and_then(Option::as_mut);
+        match (input, message.downcast::<Message<R>>()) {
+            (Some(input), Ok(message)) => input.send(*message),
+            _ => Err(Error::bug(format!("worker {from} sent what the exchange does not take"))),
+        }
+    };
+    build.stages.insert(build.node, Box::new(deliver));
+    let owners: Arc<[u16]> = (0..build.local.shards_total()).map(|shard| owner(shard, build.workers) as u16).collect();
+    let exchange = Exchange::new(Arc::clone(keying), owners, outputs)?;
+    Ok(vec![erase::<R>(build.named(exchange))])
+}

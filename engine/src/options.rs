@@ -1,0 +1,46 @@
+//! How a job is run: what the command line sets and tests set in code.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a job is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where state lives; `None` keeps it in memory, for tests: nothing survives the process.
+    pub state: Option<PathBuf>,
+    /// Move old state aside and start over.
+    pub fresh: bool,
+    /// How long an epoch is at most.
+    pub commit_interval: Duration,
+    /// Worker threads.
+    pub workers: usize,
+    /// Bytes of memory for state, over all workers and RocksDB.
+    pub memory_bytes: usize,
+    /// How many shards a new job has. An old one keeps what it was created with.
+    pub shards: u16,
+    /// At most about this many records in a batch.
+    pub batch_rows: usize,
+    /// Tables of the old state to drop.
+    pub drop_tables: Vec<String>,
+    /// How often a job whose outside is `Unavailable` is reopened before it gives up.
+    pub restarts_max: u32,
+    /// An input that was quiet this long holds no watermark back.
+    pub idle_after: Duration,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            state: None,
+            fresh: false,
+            commit_interval: Duration::from_millis(200),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: 1 << 30,
+            shards: 32,
+            batch_rows: 1024,
+            drop_tables: Vec::new(),
+            restarts_max: 5,
+            idle_after: Duration::from_secs(5),
+        }
+    }
+}

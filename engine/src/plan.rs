@@ -1,0 +1,111 @@
+//! A checked pipeline with its topics bound: what workers are built from. Unlike a job it can be shared by threads.
+
+use std::collections::{BTreeMap, HashMap};
+
+use headwater_state::{Manifest, TableSpec};
+
+use crate::binding::{Input, Output};
+use crate::graph::{Graph, Node, Role};
+use crate::{Error, Result};
+
+/// What the topics of a job stand for.
+#[derive(Clone, Default)]
+pub(crate) struct Bindings {
+    pub inputs: HashMap<String, Input>,
+    pub outputs: HashMap<String, Output>,
+}
+
+pub(crate) struct Plan {
+    pub job: String,
+    pub nodes: Vec<Node>,
+    /// Per node the number of its first source partition, counted over all sources.
+    pub first_partitions: Vec<u32>,
+    /// Per source topic and sink topic what it is bound to.
+    pub descriptions: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// Checks a graph and binds its topics.
+    ///
+    /// # Errors
+    /// `Config` with every mistake of the pipeline, or with the topic that cannot be bound.
+    pub fn new(job: &str, graph: &Graph, bindings: &Bindings) -> Result<Self> {
+        graph.check()?;
+        check_names(graph, bindings)?;
+        let mut first_partitions = Vec::with_capacity(graph.nodes.len());
+        let mut descriptions = Vec::new();
+        let mut partitions = 0;
+        for node in &graph.nodes {
+            first_partitions.push(partitions);
+            match &node.role {
+                Role::Source(source) => {
+                    let input = bindings.inputs.get(&source.topic).ok_or_else(|| unbound("input", &source.topic))?;
+                    let bound = (source.bind)(input)?;
+                    partitions += bound.partitions.len() as u32;
+                    descriptions.push((source.topic.clone(), bound.description));
+                }
+                Role::Sink(sink) => {
+                    let output = bindings.outputs.get(&sink.topic).ok_or_else(|| unbound("output", &sink.topic))?;
+                    descriptions.push((sink.topic.clone(), (sink.bind)(output)?));
+                }
+                Role::Step => {}
+            }
+        }
+        Ok(Self { job: job.to_owned(), nodes: graph.nodes.clone(), first_partitions, descriptions })
+    }
+
+    /// What the state of this plan must look like.
+    pub fn manifest(&self, job_id: String, shards: u16) -> Manifest {
+        let mut manifest = Manifest::new(&self.job, job_id, shards);
+        for node in &self.nodes {
+            for table in &node.tables {
+                manifest = manifest.table(table.clone());
+            }
+        }
+        manifest.settings = self.settings();
+        manifest
+    }
+
+    /// The names of all tables.
+    pub fn tables(&self) -> Vec<String> {
+        self.nodes.iter().flat_map(|node| &node.tables).map(|TableSpec { name, .. }| name.clone()).collect()
+    }
+
+    fn settings(&self) -> BTreeMap<String, String> {
+        let stateful = self.nodes.iter().filter(|node| !node.tables.is_empty());
+        stateful
+            .flat_map(|node| node.tables.iter().map(|table| (table.name.clone(), node.setting.clone())))
+            .filter(|(_, setting)| !setting.is_empty())
+            .collect()
+    }
+}
+
+fn unbound(what: &str, topic: &str) -> Error {
+    Error::config(format!("topic `{topic}` is bound to nothing: give it `--{what} {topic}=FILE`"))
+}
+
+/// Refuses bindings of topics that the pipeline does not have.
+fn check_names(graph: &Graph, bindings: &Bindings) -> Result<()> {
+    let topics = |sources: bool| -> Vec<&str> {
+        graph
+            .nodes
+            .iter()
+            .filter_map(|node| match &node.role {
+                Role::Source(role) if sources => Some(role.topic.as_str()),
+                Role::Sink(role) if !sources => Some(role.topic.as_str()),
+                _ => None,
+            })
+            .collect()
+    };
+    let unknown = |what: &str, name: &str, known: &[&str]| {
+        Err(Error::config(format!("the job has no {what} called `{name}`; it has: {}", known.join(", "))))
+    };
+    let (sources, sinks) = (topics(true), topics(false));
+    if let Some(name) = bindings.inputs.keys().find(|name| !sources.contains(&name.as_str())) {
+        return unknown("source", name, &sources);
+    }
+    if let Some(name) = bindings.outputs.keys().find(|name| !sinks.contains(&name.as_str())) {
+        return unknown("sink", name, &sinks);
+    }
+    Ok(())
+}

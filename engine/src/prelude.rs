@@ -1,0 +1,17 @@
+//! All that a pipeline needs, in one line: `use headwater::prelude::*;`.
+
+pub use std::process::ExitCode;
+pub use std::time::Duration;
+
+pub use headwater_operators::{
+    Avg, Count, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Sum, Timestamp, Tumbling, Window,
+};
+pub use headwater_state::{Key, Table, Text};
+
+pub use crate::binding::{Input, Output};
+pub use crate::sink::Captured;
+pub use crate::source::{Feed, Generator, Random, Records as Rows, channel};
+pub use crate::{
+    Aggregated, BadRecords, Control, DeadLetter, Error, Job, KeyedStream, Kind, Result, RunOptions, Stream, Summary,
+    Topic, WindowedStream,
+};

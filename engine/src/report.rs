@@ -1,0 +1,63 @@
+//! What workers and their coordinator tell each other.
+
+use std::any::Any;
+
+use headwater_operators::Timestamp;
+use headwater_state::{Epoch, EpochChanges};
+
+use crate::Error;
+use crate::sink::Chunk;
+
+/// What comes to a worker.
+pub(crate) enum Inbound {
+    /// A `Message<R>` for the exchange of node `stage`, from another worker.
+    Message { stage: usize, from: usize, message: Box<dyn Any + Send> },
+    /// The wall clock.
+    Tick(Timestamp),
+    /// The epoch ends: stop reading, and let a barrier flush everything out.
+    Barrier(Epoch),
+    /// The next epoch begins. `committed`: the one before was; otherwise it changed nothing and goes on.
+    Resume { committed: bool },
+    /// The run is over.
+    Shutdown,
+}
+
+/// What a worker tells.
+pub(crate) enum Report {
+    /// Records for a sink, in the running epoch.
+    Chunk { sink: usize, chunk: Chunk },
+    /// The epoch has reached a bound: end it early.
+    Full,
+    /// Everything has ended and reached the sinks.
+    Ended,
+    /// The barrier has passed through everything.
+    Prepared(Box<Prepared>),
+    /// The worker has stopped.
+    Failed(Error),
+}
+
+/// A worker's part of a commit.
+pub(crate) struct Prepared {
+    pub worker: usize,
+    pub changes: EpochChanges,
+    /// Of the source partitions it reads: `topic/partition` and position.
+    pub positions: Vec<(String, String)>,
+    pub counts: Counts,
+    pub ended: bool,
+    pub state_bytes: usize,
+    /// Memory is over its budget until more is written to the tables.
+    pub pressure: bool,
+}
+
+/// What was counted since the worker started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    pub records_in: u64,
+    pub bad: u64,
+    pub late: u64,
+    pub open_windows: u64,
+    /// The slowest watermark that the sources make.
+    pub watermark: Option<Timestamp>,
+    /// The partition that makes it.
+    pub held_back_by: Option<std::sync::Arc<str>>,
+}

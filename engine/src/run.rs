@@ -1,0 +1,89 @@
+//! Runs a job: attempt after attempt, each from the last commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::plan::Plan;
+use crate::progress::{Committed, Progress};
+use crate::{Kind, Result, RunOptions, attempt, clock};
+
+/// The handle by which others watch a run and stop it. Clones are the same handle.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// How far the run is.
+    pub progress: Arc<Progress>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Control {
+    /// Asks the run to finish its epoch and end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The picture after its last commit.
+    pub committed: Committed,
+    /// Records that this run read.
+    pub records_in: u64,
+    /// Epochs that this run committed.
+    pub epochs: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// How often it went back to the last commit because something outside was away.
+    pub restarts: u32,
+}
+
+/// The first wait before a restart; each further one is twice as long.
+const BACK_OFF: Duration = Duration::from_millis(250);
+/// The longest wait before a restart.
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// Runs a plan until its inputs end, somebody stops it, or it cannot go on.
+pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Result<Summary> {
+    let began = clock::now();
+    let mut state = attempt::JobState::open(plan, options)?;
+    let mut restarts = 0;
+    let mut in_a_row = 0;
+    let mut epochs = 0;
+    loop {
+        let before = control.progress.committed().epoch;
+        let error = match attempt::run(plan, options, &state, control) {
+            Ok(commits) => {
+                epochs += commits;
+                break;
+            }
+            Err(error) => error,
+        };
+        let after = control.progress.committed().epoch;
+        epochs += after.saturating_sub(before);
+        if after > before {
+            in_a_row = 0;
+        }
+        if error.kind() != Kind::Unavailable || in_a_row >= options.restarts_max || control.stopping() {
+            return Err(error);
+        }
+        let wait = BACK_OFF.saturating_mul(1 << in_a_row.min(16)).min(BACK_OFF_MAX);
+        tracing::warn!(%error, ?wait, "going back to the last commit");
+        clock::wait(wait, || control.stopping());
+        in_a_row += 1;
+        restarts += 1;
+        state = state.reopen(plan, options)?;
+    }
+    Ok(Summary {
+        committed: control.progress.committed(),
+        records_in: control.progress.records_in(),
+        epochs,
+        elapsed: clock::now() - began,
+        restarts,
+    })
+}

@@ -1,0 +1,72 @@
+//! What a topic is written to, and when that becomes visible.
+
+use std::any::Any;
+
+use crate::Result;
+
+mod encode;
+mod files;
+mod memory;
+mod stdout;
+
+pub use files::{FileSink, move_aside};
+pub use memory::Captured;
+pub use stdout::StdoutSink;
+
+/// Something that records of type `T` can be written to. Bound to a topic's name at run time.
+pub trait Sink<T>: Send + Sync {
+    /// What it is, for `explain` and for messages: `file alerts.jsonl`.
+    fn describe(&self) -> String;
+
+    /// A writer for one worker: turns records into chunks.
+    fn writer(&self) -> Box<dyn SinkWriter<T>>;
+
+    /// Opens the place where chunks go, at what the last commit says of it. `committed` is what
+    /// [`SinkCommitter::prepare`] returned then; `None` at the first start of a job.
+    ///
+    /// # Errors
+    /// `Config` where the place is not as the commit left it (shorter, gone), or holds something at the first start,
+    /// with the remedy.
+    fn open(&self, committed: Option<&str>) -> Result<Box<dyn SinkCommitter>>;
+}
+
+/// One worker's end of a sink.
+pub trait SinkWriter<T> {
+    /// Appends records to a chunk.
+    ///
+    /// # Errors
+    /// `Record` where one cannot be encoded.
+    fn write(&mut self, records: Vec<T>, chunk: &mut Chunk) -> Result<()>;
+}
+
+/// The committing end of a sink. Owned by the coordinator.
+pub trait SinkCommitter: Send {
+    /// Takes a chunk of the running epoch.
+    ///
+    /// # Errors
+    /// `Unavailable` where writing fails.
+    fn append(&mut self, chunk: Chunk) -> Result<()>;
+
+    /// Makes all that was appended safe, and returns what the commit must say to find it again.
+    ///
+    /// # Errors
+    /// `Unavailable` where writing fails: disk full.
+    fn prepare(&mut self) -> Result<String>;
+
+    /// Learns that the epoch is committed: what acts after the commit acts now.
+    ///
+    /// # Errors
+    /// `Unavailable` where it cannot.
+    fn committed(&mut self) -> Result<()>;
+}
+
+/// Encoded records on their way from a worker to the coordinator.
+#[derive(Default)]
+pub struct Chunk {
+    /// How many records.
+    pub records: usize,
+    /// Their bytes, for sinks that write bytes.
+    pub bytes: Vec<u8>,
+    /// The records themselves, for sinks in memory.
+    pub typed: Option<Box<dyn Any + Send>>,
+}

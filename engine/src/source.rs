@@ -1,0 +1,96 @@
+//! What a topic is read from: partitions, each with a position that commits with the epoch.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+mod channel;
+mod files;
+mod generator;
+mod memory;
+mod pace;
+mod random;
+
+pub use channel::{ChannelSource, Feed, channel};
+pub use files::{FileSource, LINE_BYTES_MAX};
+pub use generator::Generator;
+pub use memory::Records;
+pub use random::Random;
+
+/// Something that records of type `T` can be read from. Bound to a topic's name at run time.
+pub trait Source<T>: Send + Sync {
+    /// What it is, for `explain` and for messages: `files data/*.jsonl`.
+    fn describe(&self) -> String;
+
+    /// The names of the partitions there are, in a stable order.
+    ///
+    /// # Errors
+    /// `Config` where the input does not exist, with what was looked for.
+    fn partitions(&self) -> Result<Vec<String>>;
+
+    /// Opens a partition at a committed position, or at its start. Called on the thread that will read it.
+    ///
+    /// # Errors
+    /// `Config` where the input is no longer what the position was made of (truncated, replaced, rotated), with the
+    /// difference and the remedy.
+    fn open(&self, partition: &str, position: Option<&str>) -> Result<Box<dyn Partition<T>>>;
+}
+
+/// One partition, open at a position.
+pub trait Partition<T> {
+    /// Appends the next records to `polled`, at most about `rows_max` of them, without waiting.
+    ///
+    /// # Errors
+    /// `Unavailable` where reading fails, `Config` where the input was changed under us.
+    fn poll(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll>;
+
+    /// The position after everything polled, as text that [`Source::open`] understands.
+    fn position(&self) -> String;
+}
+
+/// What a poll found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// Records, good or bad, and perhaps more at once.
+    Records,
+    /// None for now, by a schedule of the source's own: ask again after this long. The input is not idle.
+    Wait(Duration),
+    /// None for now: everything there is was read.
+    Quiet,
+    /// None ever again.
+    End,
+}
+
+/// What was read. Cleared and filled again by the caller, so that its room is reused.
+#[derive(Debug)]
+pub struct Polled<T> {
+    /// Decoded records in order.
+    pub records: Vec<T>,
+    /// Those that could not be decoded.
+    pub bad: Vec<BadRecord>,
+    /// How many bytes of input they took.
+    pub bytes: usize,
+}
+
+impl<T> Default for Polled<T> {
+    fn default() -> Self {
+        Self { records: Vec::new(), bad: Vec::new(), bytes: 0 }
+    }
+}
+
+/// A record that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Where it stands within its partition: `orders.jsonl line 12 (byte 3045)`.
+    pub place: String,
+    /// Why it could not be decoded.
+    pub cause: String,
+    /// Its bytes as they came.
+    pub payload: Vec<u8>,
+}
+
+/// A position that is a count of records; the start is 0.
+fn counted(position: Option<&str>) -> Result<usize> {
+    let unread = |text| Error::corrupt(format!("position is not a count of records: {text}"));
+    position.map_or(Ok(0), |text| text.parse().map_err(|_| unread(text)))
+}

@@ -1,0 +1,136 @@
+//! A job's directory: a lock, the manifest, the database.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use headwater_state::{Manifest, RocksOptions, RocksStore, recover};
+
+use crate::plan::Plan;
+use crate::{Error, Result, RunOptions};
+
+/// The directory of a job's state, locked for this process.
+pub(crate) struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+const LOCK_FILE: &str = "lock";
+const DATABASE: &str = "db";
+
+impl StateDir {
+    /// Makes the directory where there is none, and keeps other processes out.
+    pub fn lock(path: &Path) -> Result<Self> {
+        let failed = |error| disk(&format!("open state directory {}", path.display()), error);
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let lock = File::create(path.join(LOCK_FILE)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::config(format!(
+                "another process is running this job: it holds the state directory {}; stop it, or give this one its \
+                 own with `--state`",
+                path.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Moves old state and old outputs aside, and makes a new directory.
+    pub fn begin_afresh(path: &Path, plan: &Plan) -> Result<Self> {
+        if path.exists() {
+            let locked = Self::lock(path)?;
+            if has_state(path) {
+                let aside = free_name(path);
+                std::fs::rename(path, &aside)
+                    .map_err(|error| disk(&format!("move {} aside", path.display()), error))?;
+                tracing::info!(from = %path.display(), to = %aside.display(), "moved old state aside");
+            }
+            drop(locked);
+        }
+        for node in &plan.nodes {
+            if let crate::graph::Role::Sink(role) = &node.role {
+                if let Some((from, to)) = (role.move_aside)()? {
+                    tracing::info!(from = %from.display(), to = %to.display(), "moved old output aside");
+                }
+            }
+        }
+        Self::lock(path)
+    }
+
+    /// Opens the database after comparing what it holds with what the plan wants.
+    pub fn open_store(&self, plan: &Plan, options: &RunOptions) -> Result<(RocksStore, u16)> {
+        let stored = Manifest::load(&self.path)?;
+        let database = self.path.join(DATABASE);
+        let Some(stored) = stored else {
+            if database.exists() {
+                return Err(Error::corrupt(format!(
+                    "state directory {} has a database but no {}: restore it, or start over with `--fresh`",
+                    self.path.display(),
+                    Manifest::FILE
+                )));
+            }
+            plan.manifest(new_id()?, options.shards).save(&self.path)?;
+            let store = RocksStore::open(database, plan.tables(), &rocks_options(options))?;
+            return Ok((store, options.shards));
+        };
+        let wanted = plan.manifest(stored.job_id.clone(), stored.shards);
+        let changes = Manifest::check(&stored, &wanted, &options.drop_tables)?;
+        let store = RocksStore::open(database, plan.tables(), &rocks_options(options))?;
+        if !changes.is_empty() {
+            // What the log still has of a dropped table must not bring it back.
+            recover(&store, &store)?;
+            for table in &changes.dropped {
+                store.drop_table(table)?;
+                tracing::warn!(table, "dropped a table, as asked");
+            }
+            for table in &changes.added {
+                tracing::info!(table, "new table: starts empty");
+            }
+            wanted.save(&self.path)?;
+        }
+        Ok((store, stored.shards))
+    }
+}
+
+fn has_state(path: &Path) -> bool {
+    path.join(Manifest::FILE).exists() || path.join(DATABASE).exists()
+}
+
+/// `path.old-1`, or the first number that is free.
+fn free_name(path: &Path) -> PathBuf {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".old-{number}"));
+        let name = PathBuf::from(name);
+        if !name.exists() {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+/// An id that no other state has.
+fn new_id() -> Result<String> {
+    let mut bytes = [0u8; 8];
+    let read = File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
+    read.map_err(|error| disk("draw a job id from /dev/urandom", error))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+fn rocks_options(options: &RunOptions) -> RocksOptions {
+    RocksOptions {
+        cache_bytes: options.memory_bytes / 8,
+        write_buffer_bytes: (options.memory_bytes / 16).clamp(2 << 20, 64 << 20),
+        ..RocksOptions::default()
+    }
+}
+
+/// An error of the file system, with what to do where it is full.
+fn disk(doing: &str, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => Error::unavailable(format!("{doing}: the disk is full; free some space")),
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotADirectory => Error::config(doing),
+        _ => Error::unavailable(doing),
+    }
+    .caused_by(error)
+}

@@ -1,0 +1,272 @@
+//! A stream of records that is not keyed, and the verbs on it.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use headwater_operators::{
+    Branch, EventTime, Filter, FlatMap, Inspect, KeyBy, KeyByRef, Keying, Lateness, Map, Merge, Operator, Predicate,
+    Records, Timestamp,
+};
+use headwater_state::Key;
+
+use crate::bad_record::{BadRecords, DeadLetter};
+use crate::binding::{Output as Binding, sink_for};
+use crate::build::Build;
+use crate::format::{Encode, Json};
+use crate::graph::{Edge, GraphRef, Node, OutputPort, Port, Role, SinkRole, erase, tee, typed};
+use crate::job::chain;
+use crate::keyed::KeyedStream;
+use crate::sink::{Sink, move_aside};
+use crate::sink_task::Writer;
+use crate::{Error, Result, Topic};
+
+/// A stream of records. Verbs take it and give the next one; [`sink`](Self::sink) ends it. Where records are `Clone`,
+/// a clone of the stream is the same records once more.
+#[must_use = "a stream that goes nowhere is an error: end it with `.sink(…)`"]
+pub struct Stream<R> {
+    pub(crate) graph: GraphRef,
+    pub(crate) edge: Edge,
+    records: PhantomData<fn() -> R>,
+}
+
+impl<R: Records + Clone> Clone for Stream<R> {
+    fn clone(&self) -> Self {
+        let mut graph = self.graph.borrow_mut();
+        graph.nodes[self.edge.node].outputs[self.edge.output].tee = Some(tee::<R>);
+        drop(graph);
+        Self::new(Rc::clone(&self.graph), self.edge)
+    }
+}
+
+impl<R: Records> Stream<R> {
+    pub(crate) fn new(graph: GraphRef, edge: Edge) -> Self {
+        Self { graph, edge, records: PhantomData }
+    }
+
+    /// Keeps the records for which `predicate` holds.
+    pub fn filter(self, predicate: impl Predicate<R>) -> Self {
+        let predicate = Arc::new(predicate);
+        self.step("filter", move |_| Ok(Filter::new(Arc::clone(&predicate))))
+    }
+
+    /// The records of both streams. The slower watermark counts.
+    pub fn union(self, other: Self) -> Self {
+        let timed = self.is_timed() && other.is_timed();
+        let node = Node {
+            id: self.id("union"),
+            verb: "union",
+            detail: String::new(),
+            inputs: vec![self.edge, other.edge],
+            outputs: vec![OutputPort::timed(timed)],
+            tables: Vec::new(),
+            setting: String::new(),
+            role: Role::Step,
+            build: Arc::new(|build, mut nexts| {
+                let next = typed::<R>(nexts.pop())?;
+                let inputs = Merge::inputs(2, next);
+                Ok(inputs.into_iter().map(|input| erase::<R>(build.named(input))).collect())
+            }),
+        };
+        let node = self.graph.borrow_mut().add(node);
+        Self::new(self.graph, Edge { node, output: 0 })
+    }
+
+    /// Divides the stream: the records for which `predicate` holds, and the others.
+    pub fn branch(self, predicate: impl Predicate<R>) -> (Self, Self) {
+        let predicate = Arc::new(predicate);
+        let timed = self.is_timed();
+        let node = Node {
+            id: self.id("branch"),
+            verb: "branch",
+            detail: String::new(),
+            inputs: vec![self.edge],
+            outputs: vec![OutputPort::timed(timed), OutputPort::timed(timed)],
+            tables: Vec::new(),
+            setting: String::new(),
+            role: Role::Step,
+            build: Arc::new(move |build, mut nexts| {
+                let (others, those) = (typed::<R>(nexts.pop())?, typed::<R>(nexts.pop())?);
+                Ok(vec![erase::<R>(build.named(Branch::new(Arc::clone(&predicate), those, others)))])
+            }),
+        };
+        let node = self.graph.borrow_mut().add(node);
+        let others = Self::new(Rc::clone(&self.graph), Edge { node, output: 1 });
+        (Self::new(self.graph, Edge { node, output: 0 }), others)
+    }
+
+    /// Groups rows by a key: each goes to the worker that owns the key's shard.
+    pub fn key_by_rows<G: Keying<R>>(self, keying: G) -> KeyedStream<R, G> {
+        KeyedStream::exchange(self, keying)
+    }
+
+    pub(crate) fn is_timed(&self) -> bool {
+        self.graph.borrow().output(self.edge).timed
+    }
+
+    /// The id of a step that keeps no state.
+    pub(crate) fn id(&self, verb: &str) -> String {
+        format!("{}/{verb}", self.graph.borrow().origin(self.edge))
+    }
+
+    pub(crate) fn mistake(&self, mistake: String) {
+        self.graph.borrow_mut().mistakes.push(mistake);
+    }
+
+    /// Adds a step with one input and one output that keeps no state.
+    fn step<O, P>(self, verb: &'static str, make: impl Fn(&mut Build) -> Result<P> + Send + Sync + 'static) -> Stream<O>
+    where
+        O: Records,
+        P: Operator<R, O> + 'static,
+    {
+        let node = Node {
+            id: self.id(verb),
+            verb,
+            detail: String::new(),
+            inputs: vec![self.edge],
+            outputs: vec![OutputPort::timed(self.is_timed())],
+            tables: Vec::new(),
+            setting: String::new(),
+            role: Role::Step,
+            build: Arc::new(move |build, mut nexts| {
+                let next = typed::<O>(nexts.pop())?;
+                let operator = make(build)?;
+                Ok(vec![chain(build, operator, next)])
+            }),
+        };
+        let node = self.graph.borrow_mut().add(node);
+        Stream::new(self.graph, Edge { node, output: 0 })
+    }
+}
+
+impl<T: Send + 'static> Stream<Vec<T>> {
+    /// Makes another record of each.
+    pub fn map<U: Send + 'static>(self, f: impl Fn(T) -> U + Send + Sync + 'static) -> Stream<Vec<U>> {
+        let f = Arc::new(f);
+        self.step("map", move |_| Ok(Map::new(Arc::clone(&f))))
+    }
+
+    /// Makes any number of records of each.
+    pub fn flat_map<I>(self, f: impl Fn(T) -> I + Send + Sync + 'static) -> Stream<Vec<I::Item>>
+    where
+        I: IntoIterator + 'static,
+        I::Item: Send + 'static,
+    {
+        let f = Arc::new(f);
+        self.step("flat_map", move |_| Ok(FlatMap::new(Arc::clone(&f))))
+    }
+
+    /// Looks at each record. What it does outside is not part of any commit: it may happen again after a crash.
+    pub fn inspect(self, f: impl Fn(&T) + Send + Sync + 'static) -> Self {
+        let f = Arc::new(f);
+        self.step("inspect", move |_| Ok(Inspect::new(Arc::clone(&f))))
+    }
+
+    /// Says when each record happened, and how far out of order records may come: the watermark follows the newest
+    /// record at this distance.
+    pub fn event_time(self, time: impl Fn(&T) -> Timestamp + Send + Sync + 'static, lateness: Lateness) -> Self {
+        let times = Arc::new(time);
+        let id = self.id("event_time");
+        let operator = id.clone();
+        let node = Node {
+            id,
+            verb: "event_time",
+            detail: format!("lateness {:?}", lateness.duration()),
+            inputs: vec![self.edge],
+            outputs: vec![OutputPort::timed(true)],
+            tables: Vec::new(),
+            setting: String::new(),
+            role: Role::Step,
+            build: Arc::new(move |build, mut nexts| {
+                let next = typed::<Vec<T>>(nexts.pop())?;
+                let event_time = EventTime::new(&*operator, Arc::clone(&times), lateness, &build.local, next);
+                Ok(vec![erase::<Vec<T>>(build.named(event_time))])
+            }),
+        };
+        let node = self.graph.borrow_mut().add(node);
+        Self::new(self.graph, Edge { node, output: 0 })
+    }
+
+    /// Groups records by a key that a closure makes of each.
+    pub fn key_by<K, F>(self, key: F) -> KeyedStream<Vec<T>, KeyBy<T, F>>
+    where
+        K: Key,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        self.key_by_rows(KeyBy::new(key))
+    }
+
+    /// Groups records by a key within each: nothing is copied per record.
+    pub fn key_by_ref<K, F>(self, key: F) -> KeyedStream<Vec<T>, KeyByRef<T, F>>
+    where
+        K: Key,
+        F: Fn(&T) -> &K + Send + Sync + 'static,
+    {
+        self.key_by_rows(KeyByRef::new(key))
+    }
+
+    /// What becomes of records that cannot be decoded. Follows `source` at once; without it the job stops at one.
+    pub fn on_bad_record(self, policy: BadRecords) -> Self {
+        let role = self.graph.borrow().nodes[self.edge.node].role.clone();
+        let Role::Source(source) = role else {
+            self.mistake("`.on_bad_record(…)` must follow `source(…)` at once: only there records are decoded".into());
+            return self;
+        };
+        if let BadRecords::DeadLetter(topic) = &policy {
+            let edge = Edge { node: self.edge.node, output: 1 };
+            Stream::<Vec<DeadLetter>>::new(Rc::clone(&self.graph), edge).sink::<Json>(topic.clone());
+        }
+        *source.policy.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = policy;
+        self
+    }
+
+    /// Ends the stream in a topic.
+    pub fn sink<F: Encode<T>>(self, topic: Topic<T, F>) {
+        let bound: Arc<OnceLock<(Arc<dyn Sink<T>>, Binding)>> = Arc::default();
+        let name = topic.name().to_owned();
+        let lost = move || Error::bug(format!("topic {name} was not bound"));
+        let role = SinkRole {
+            topic: topic.name().to_owned(),
+            bind: {
+                let bound = Arc::clone(&bound);
+                let topic = topic.clone();
+                Arc::new(move |output: &Binding| {
+                    let sink = sink_for(output, topic.name(), topic.format.clone())?;
+                    let description = sink.describe();
+                    // A job that runs twice keeps what it was bound to first.
+                    drop(bound.set((sink, output.clone())));
+                    Ok(description)
+                })
+            },
+            move_aside: {
+                let (bound, lost) = (Arc::clone(&bound), lost.clone());
+                Arc::new(move || match &bound.get().ok_or_else(&lost)?.1 {
+                    Binding::File(path) => match move_aside(path)? {
+                        Some(aside) => Ok(Some((path.clone(), aside))),
+                        None => Ok(None),
+                    },
+                    Binding::Stdout | Binding::Typed(_) => Ok(None),
+                })
+            },
+            open: {
+                let (bound, lost) = (Arc::clone(&bound), lost.clone());
+                Arc::new(move |committed| bound.get().ok_or_else(&lost)?.0.open(committed))
+            },
+        };
+        let node = Node {
+            id: topic.name().to_owned(),
+            verb: "sink",
+            detail: String::new(),
+            inputs: vec![self.edge],
+            outputs: Vec::new(),
+            tables: Vec::new(),
+            setting: String::new(),
+            role: Role::Sink(role),
+            build: Arc::new(move |build: &mut Build, _: Vec<Port>| {
+                let writer = bound.get().ok_or_else(&lost)?.0.writer();
+                Ok(vec![erase::<Vec<T>>(build.named(Writer::new(build, writer)))])
+            }),
+        };
+        self.graph.borrow_mut().add(node);
+    }
+}

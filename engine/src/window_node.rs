@@ -1,0 +1,72 @@
+//! A window aggregate as a node of the graph.
+
+use std::sync::Arc;
+
+use headwater_operators::{Aggregate, Fork, Keying, Output, Panes, Records, SideOutput, Trigger, WindowAggregate};
+
+use crate::graph::{Edge, Node, OutputPort, Role, typed};
+use crate::job::chain;
+use crate::late::LateSink;
+use crate::stream::Stream;
+
+/// Adds a window aggregate behind a keyed stream.
+pub(crate) fn add<R, G, A, T>(
+    stream: Stream<R>,
+    operator: WindowAggregate<G, A, T>,
+    late: Option<LateSink<R>>,
+) -> Stream<Panes<R, G, A>>
+where
+    R: Records,
+    G: Keying<R>,
+    A: Aggregate<R>,
+    T: Trigger<A::Output>,
+{
+    if !stream.is_timed() {
+        stream.mistake(format!(
+            "the window `{}` has no event time: say when records happened with `.event_time(|record| …, \
+             Lateness::minutes(5))` before `.key_by(…)`",
+            operator.id
+        ));
+    }
+    if let Err(error) = operator.windows.check() {
+        stream.mistake(format!("the window `{}`: {error}", operator.id));
+    }
+    let (add_late, connect) = late.map(|late| (late.add, late.connect)).unzip();
+    let late_output = OutputPort { optional: connect.is_none(), ..OutputPort::timed(true) };
+    let id = operator.id.clone();
+    let tables = operator.tables::<R>();
+    let detail = format!("{}, allowed lateness {:?}", operator.windows.shape(), operator.allowed_lateness);
+    let node = Node {
+        id,
+        verb: "window",
+        detail,
+        inputs: vec![stream.edge],
+        outputs: vec![OutputPort::timed(true), late_output],
+        tables,
+        setting: operator.windows.shape(),
+        role: Role::Step,
+        build: Arc::new(move |build, mut nexts| {
+            let late_port = if nexts.len() > 1 { nexts.pop() } else { None };
+            let mut next: Box<dyn Output<Panes<R, G, A>>> = typed(nexts.pop())?;
+            let mut late = None;
+            if let Some(connect) = connect {
+                let (rows, control) = connect(late_port)?;
+                late = Some(rows);
+                next = Box::new(Fork::new(next, SideOutput::new(control)));
+            }
+            let opened = operator.open::<R>(&build.local, late)?;
+            let late_rows = operator.late_rows.clone();
+            if build.worker == 0 {
+                // The counter is shared by all workers: one of them reports it.
+                build.gauges.push(Box::new(move |counts| counts.late += late_rows.get()));
+            }
+            Ok(vec![chain(build, opened, next)])
+        }),
+    };
+    let graph = stream.graph;
+    let node = graph.borrow_mut().add(node);
+    if let Some(add_late) = add_late {
+        add_late(&graph, Edge { node, output: 1 });
+    }
+    Stream::new(graph, Edge { node, output: 0 })
+}

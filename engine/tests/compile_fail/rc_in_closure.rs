@@ -1,0 +1,11 @@
+//~ cannot be shared between threads safely
+//~ Rc<
+use std::rc::Rc;
+
+use headwater::prelude::*;
+
+fn main() {
+    let job = Job::new("shared");
+    let limit = Rc::new(10);
+    job.source(Topic::json::<i32>("numbers")).filter(move |number: &i32| *number > *limit).sink(Topic::json("out"));
+}

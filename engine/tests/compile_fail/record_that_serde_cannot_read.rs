@@ -1,0 +1,11 @@
+//~ the trait bound `Order: 
+use headwater::prelude::*;
+
+struct Order {
+    id: u64,
+}
+
+fn main() {
+    let job = Job::new("orders");
+    job.source(Topic::json::<Order>("orders")).map(|order| order.id).sink(Topic::json("ids"));
+}

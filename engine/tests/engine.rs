@@ -1,0 +1,13 @@
+//! The engine as a whole: what pipelines do, and what their authors are told.
+#![cfg(test)]
+
+#[path = "engine/bad_records.rs"]
+mod bad_records;
+#[path = "engine/compile_fail.rs"]
+mod compile_fail;
+#[path = "engine/mistakes.rs"]
+mod mistakes;
+#[path = "engine/restart.rs"]
+mod restart;
+#[path = "engine/shapes.rs"]
+mod shapes;

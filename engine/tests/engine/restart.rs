@@ -1,0 +1,99 @@
+//! Runs that follow each other over the same state directory.
+
+use std::fs;
+use std::path::Path;
+
+use headwater::prelude::*;
+
+fn job(directory: &Path, input: &str) -> Job {
+    let job = Job::new("copy");
+    job.source(Topic::json::<u64>("numbers")).map(|number| number * 2).sink(Topic::json("out"));
+    job.bind_input("numbers", Input::Files(directory.join(input).to_str().unwrap().to_owned()));
+    job.bind_output("out", Output::File(directory.join("out.jsonl")));
+    job
+}
+
+fn options(directory: &Path) -> RunOptions {
+    RunOptions { state: Some(directory.join("state")), workers: 2, ..RunOptions::default() }
+}
+
+fn run(directory: &Path) -> Result<Summary> {
+    job(directory, "in.jsonl").run(&options(directory), &Control::default())
+}
+
+#[test]
+fn an_ended_job_does_nothing_the_second_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in.jsonl"), "1\n2\n").unwrap();
+    assert_eq!(run(directory).unwrap().records_in, 2);
+    let again = run(directory).unwrap();
+    assert_eq!((again.records_in, again.epochs, again.committed.records_in), (0, 0, 2));
+    assert_eq!(fs::read_to_string(directory.join("out.jsonl")).unwrap(), "2\n4\n");
+}
+
+#[test]
+fn an_input_that_grew_after_the_end_stops_the_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in.jsonl"), "1\n2\n").unwrap();
+    run(directory).unwrap();
+    fs::write(directory.join("in.jsonl"), "1\n2\n3\n").unwrap();
+    let error = run(directory).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.to_string().contains("--fresh"), "{error}");
+}
+
+#[test]
+fn fresh_moves_state_and_output_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in.jsonl"), "1\n2\n").unwrap();
+    run(directory).unwrap();
+    fs::write(directory.join("in.jsonl"), "5\n").unwrap();
+    let fresh = RunOptions { fresh: true, ..options(directory) };
+    let summary = job(directory, "in.jsonl").run(&fresh, &Control::default()).unwrap();
+    assert_eq!(summary.records_in, 1);
+    assert_eq!(fs::read_to_string(directory.join("out.jsonl")).unwrap(), "10\n");
+    assert_eq!(fs::read_to_string(directory.join("out.jsonl.old-1")).unwrap(), "2\n4\n");
+    assert!(directory.join("state.old-1").is_dir());
+}
+
+#[test]
+fn state_of_another_job_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in.jsonl"), "1\n").unwrap();
+    run(directory).unwrap();
+    let other = Job::new("other");
+    other.source(Topic::json::<u64>("numbers")).sink(Topic::json("out"));
+    other.bind_input("numbers", Input::Files(directory.join("in.jsonl").to_str().unwrap().to_owned()));
+    other.bind_output("out", Output::File(directory.join("out2.jsonl")));
+    let error = other.run(&options(directory), &Control::default()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.to_string().contains("copy") && error.to_string().contains("other"), "{error}");
+}
+
+#[test]
+fn two_processes_cannot_share_a_state_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let job = Job::new("copy");
+    job.source(Topic::json::<u64>("numbers")).map(|number| number * 2).sink(Topic::json("out"));
+    let (feed, source) = channel::<u64>();
+    job.bind_input("numbers", Input::of(source));
+    let out = Captured::<u64>::new();
+    job.bind_output("out", Output::of(out.clone()));
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            feed.send([1]);
+            assert!(out.wait_for(1, Duration::from_secs(20)));
+            fs::write(directory.join("in.jsonl"), "1\n").unwrap();
+            let error = run(directory).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(error.to_string().contains("another process is running this job"), "{error}");
+            feed.close();
+        });
+        job.run(&options(directory), &Control::default()).unwrap();
+    });
+}

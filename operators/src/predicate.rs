@@ -1,0 +1,31 @@
+//! Which rows of a batch something holds for.
+
+use headwater_state::Result;
+
+use crate::Records;
+
+/// Selects rows. A closure `Fn(&T) -> bool` is one for a `Vec<T>`, and a closure `Fn(&RecordBatch) ->
+/// Result<BooleanArray>` for columns.
+pub trait Predicate<R: Records>: Send + Sync + 'static {
+    /// Appends the rows it holds for, in ascending order.
+    ///
+    /// # Errors
+    /// Whatever stops the epoch.
+    fn select(&self, records: &R, rows: &mut Vec<u32>) -> Result<()>;
+}
+
+impl<T, F> Predicate<Vec<T>> for F
+where
+    T: Send + 'static,
+    F: Fn(&T) -> bool + Send + Sync + 'static,
+{
+    fn select(&self, records: &Vec<T>, rows: &mut Vec<u32>) -> Result<()> {
+        rows.reserve(records.len());
+        for (row, record) in (0..).zip(records) {
+            if self(record) {
+                rows.push(row);
+            }
+        }
+        Ok(())
+    }
+}

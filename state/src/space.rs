@@ -1,0 +1,113 @@
+//! One namespace of one shard in memory: a hash index over a slab of decoded values.
+
+use hashbrown::HashTable;
+
+use crate::{Key, Namespace};
+
+/// A decoded value, or the knowledge that there is none.
+pub(crate) struct Slot<K, V> {
+    pub hash: u64,
+    /// When it last changed; 0 if not since the worker was opened.
+    pub stamp: u32,
+    /// Length of the value when it was last encoded, for the memory budget.
+    pub encoded_bytes: u32,
+    pub key: K,
+    pub value: Option<V>,
+    pub live: bool,
+    /// Set by each look-up and cleared by the passing hand: what is touched stays for another round.
+    pub touched: bool,
+}
+
+pub(crate) struct Space<K, V> {
+    pub place: u16,
+    pub namespace: Namespace,
+    pub index: HashTable<u32>,
+    pub slots: Vec<Slot<K, V>>,
+    pub free: Vec<u32>,
+    /// Slots changed in the running epoch.
+    pub dirty: Vec<u32>,
+    /// Everything stored for this namespace is in memory: a miss needs no read.
+    pub complete: bool,
+}
+
+impl<K: Key, V> Space<K, V> {
+    pub const SLOT_BYTES: usize = size_of::<Slot<K, V>>() + 2 * size_of::<u32>();
+
+    pub fn new(place: u16, namespace: Namespace, complete: bool) -> Self {
+        Self {
+            place,
+            namespace,
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            complete,
+        }
+    }
+
+    #[inline]
+    pub fn find(&self, hash: u64, is: impl Fn(&K) -> bool) -> Option<u32> {
+        let slots = &self.slots;
+        self.index
+            .find(hash, |&at| {
+                let slot = &slots[at as usize];
+                slot.hash == hash && is(&slot.key)
+            })
+            .copied()
+    }
+
+    /// Adds a slot without a value for a key that [`find`](Self::find) did not find.
+    pub fn insert(&mut self, hash: u64, key: K) -> u32 {
+        let slot = Slot { hash, stamp: 0, encoded_bytes: 0, key, value: None, live: true, touched: true };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                grow_gently(&mut self.slots);
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let slots = &self.slots;
+        self.index.insert_unique(hash, at, |&other| slots[other as usize].hash);
+        at
+    }
+
+    /// Forgets a slot whose value the store has. Returns the bytes given back.
+    pub fn evict(&mut self, at: u32) -> usize {
+        let slot = &mut self.slots[at as usize];
+        let bytes = slot_bytes(slot);
+        slot.live = false;
+        slot.value = None;
+        if let Ok(entry) = self.index.find_entry(slot.hash, |&other| other == at) {
+            entry.remove();
+        }
+        self.free.push(at);
+        self.complete = false;
+        bytes
+    }
+
+    pub fn live(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub fn used_bytes(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.live).map(slot_bytes).sum()
+    }
+}
+
+/// What a slot costs: itself, its place in the index, and what it points to (for values: about as much as their
+/// encoded form beyond what fits inline).
+pub(crate) fn slot_bytes<K: Key, V>(slot: &Slot<K, V>) -> usize {
+    Space::<K, V>::SLOT_BYTES + slot.key.heap_bytes() + (slot.encoded_bytes as usize).saturating_sub(size_of::<V>())
+}
+
+/// Doubling a large slab would leave half of it empty: past a million bytes it grows by a quarter.
+fn grow_gently<T>(slots: &mut Vec<T>) {
+    const GENTLE_BYTES: usize = 1 << 20;
+    if slots.len() == slots.capacity() && slots.len() * size_of::<T>() > GENTLE_BYTES {
+        slots.reserve_exact(slots.len() / 4);
+    }
+}
