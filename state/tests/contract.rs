@@ -1,4 +1,5 @@
 //! What every store and every log promises, on all of them.
+#![cfg(test)]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! The process dies, at every named place or at any moment: what opens then is the state after the last commit.
 //!
 //! The places need `--features failpoints`.
+#![cfg(test)]
 #![cfg(feature = "rocks")]
 
 mod support;
@@ -80,6 +81,7 @@ fn a_crash_at_every_named_place() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a kill comes at a moment, not at a step")]
 fn a_kill_at_any_moment() {
     let mut random = Random(seed());
     let mut kills = 0;
