@@ -27,9 +27,9 @@ fn rows(epoch: u64) -> Vec<Row> {
     (0..50).map(|_| random_row(&mut random)).collect()
 }
 
-/// Recovers and makes the commits that are left; dies on the way.
+/// Recovers and makes the commits that are left; dies on the way. The other tests start it, as a process of its own,
+/// and name the directory.
 #[test]
-#[ignore = "started by the other tests, as a process of its own"]
 fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let store = Arc::new(open(Path::new(&directory)));
@@ -44,7 +44,7 @@ fn child() {
 
 fn command(directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--ignored", "--nocapture", "--test-threads", "1"]);
+    command.args(["--exact", "child", "--nocapture", "--test-threads", "1"]);
     command.env(DIRECTORY, directory).env_remove("HEADWATER_CRASH").stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
