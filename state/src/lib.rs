@@ -9,6 +9,7 @@ extern crate self as headwater_state;
 pub mod block;
 mod bulk;
 mod codec;
+#[cfg(feature = "rocks")]
 mod crash;
 mod envelope;
 mod error;

@@ -1,4 +1,5 @@
 //! A disk runs full: nothing that was committed is lost, and it is said so. Needs leave to mount; says when it has none.
+#![cfg(test)]
 #![cfg(all(feature = "rocks", target_os = "linux"))]
 
 mod support;

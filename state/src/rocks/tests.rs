@@ -67,6 +67,12 @@ fn a_missing_commit_is_named() {
     store.db.delete_range_cf(&log, 1u64.to_be_bytes(), 2u64.to_be_bytes()).unwrap();
     let error = recover(&store, &store).unwrap_err();
     assert!(error.to_string().starts_with("log lacks commit 1"), "{error}");
+
+    let (_directory, store, _) = logged();
+    let log = store.db.cf_handle(LOG_FAMILY).unwrap();
+    store.db.delete_range_cf(&log, 3u64.to_be_bytes(), 4u64.to_be_bytes()).unwrap();
+    let error = recover(&store, &store).unwrap_err();
+    assert!(error.to_string().starts_with("log lacks commit 3"), "{error}");
 }
 
 #[test]
