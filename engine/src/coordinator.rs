@@ -54,8 +54,8 @@ impl Coordinator<'_> {
         // before the next one is known to be nobody else's.
         let mut committed_last = self.epoch == Epoch(0) && self.commit(Vec::new(), &base, false)?;
         loop {
-            self.tick()?;
             self.tell(|| Inbound::Resume { committed: committed_last })?;
+            self.tick()?;
             self.gather(self.interval)?;
             let stopping = self.control.stopping();
             let prepared = self.stop_all()?;
