@@ -1,8 +1,8 @@
 //! Writes a file of transactions for `transaction_alerts`, and counts in its own way what must come of it.
 //!
-//!     cargo run --release --example payments_file -- write transactions.jsonl --records 1000000 --seed 7
-//!     cargo run --release --example payments_file -- expect transactions.jsonl > expected.jsonl
-//!     cargo run --release --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl
+//!     cargo run --example payments_file -- write transactions.jsonl --records 1000000 --seed 7
+//!     cargo run --example payments_file -- expect transactions.jsonl > expected.jsonl
+//!     cargo run --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl
 //!     sort alerts.jsonl | diff - expected.jsonl
 //!
 //! `expect` knows nothing of Headwater: it reads line by line into one hash map, and can do so because nothing in
@@ -123,7 +123,7 @@ mod tests {
     fn the_eleventh_counts() {
         let line = r#"{"user":"u-1","at":1772323200123,"amount":1}"#;
         let alert = r#"{"user":"u-1","day":"2026-03-01","count":11}"#;
-        assert_eq!(expected(vec![line; 10].join("\n").as_bytes()).unwrap(), Vec::<String>::new());
-        assert_eq!(expected(vec![line; 30].join("\n").as_bytes()).unwrap(), [alert]);
+        assert_eq!(expected([line; 10].join("\n").as_bytes()).unwrap(), Vec::<String>::new());
+        assert_eq!(expected([line; 30].join("\n").as_bytes()).unwrap(), [alert]);
     }
 }

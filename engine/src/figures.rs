@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "live")]
 use bytesize::ByteSize;
 use headwater_operators::Timestamp;
 
@@ -39,6 +40,7 @@ pub(crate) fn duration(span: Duration) -> String {
 }
 
 /// `12.3 MB`
+#[cfg(feature = "live")]
 pub(crate) fn bytes(number: u64) -> String {
     ByteSize::b(number).display().si().to_string()
 }

@@ -25,7 +25,7 @@ use crate::{Error, Result, RunOptions, Stream, Topic};
 /// job.source(Topic::lines::<String>("words")).map(|word| word.to_uppercase()).sink(Topic::lines("shouts"));
 ///
 /// job.bind_input("words", Input::of(Rows::new(vec!["one".to_owned(), "two".to_owned()])));
-/// let shouts = Captured::new();
+/// let shouts = Captured::<String>::new();
 /// job.bind_output("shouts", Output::of(shouts.clone()));
 /// job.run(&RunOptions::default(), &Control::default())?;
 /// assert_eq!(shouts.take(), ["ONE", "TWO"]);

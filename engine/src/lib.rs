@@ -41,6 +41,12 @@ mod window_node;
 mod windowed;
 mod worker;
 
+/// The code of the README and the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/guide.md")]
+struct Pages;
+
 pub use bad_record::{BadRecords, DeadLetter};
 pub use headwater_operators as operators;
 pub use headwater_operators::time;

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
+use headwater_operators::time::span;
 use headwater_operators::{
     Branch, EventTime, Filter, FlatMap, Inspect, KeyBy, KeyByRef, Keying, Lateness, Map, Merge, Operator, Predicate,
     Records, Timestamp,
@@ -171,7 +172,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
         let node = Node {
             id,
             verb: "event_time",
-            detail: format!("lateness {:?}", lateness.duration()),
+            detail: format!("lateness {}", span(lateness.duration())),
             inputs: vec![self.edge],
             outputs: vec![OutputPort::timed(true)],
             tables: Vec::new(),

@@ -11,3 +11,5 @@ mod mistakes;
 mod restart;
 #[path = "engine/shapes.rs"]
 mod shapes;
+#[path = "engine/watching.rs"]
+mod watching;

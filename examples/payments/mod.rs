@@ -7,12 +7,12 @@
 use headwater::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A payment, as JSON: `{"id":"t-17","user":"u-4","at":1772323200123,"amount":12.5,"currency":"EUR",…}`.
+/// A payment, as JSON: `{"id":"t-17","user":"u-4","at":"2026-03-01T00:00:00.123Z","amount":12.5,"currency":"EUR",…}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Transaction {
     pub id: Text,
     pub user: Text,
-    /// In milliseconds since 1970, or as RFC 3339 text.
+    /// Read as RFC 3339 text or as milliseconds since 1970, and written as text.
     #[serde(with = "headwater::time::millis_or_rfc3339")]
     pub at: Timestamp,
     pub amount: f64,

@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use headwater_operators::Timestamp;
+
 use crate::job::Job;
 use crate::progress::{Committed, Progress};
 use crate::run::Control;
@@ -124,7 +126,7 @@ fn line(records: u64, per_second: f64, committed: &Committed) -> String {
             line += &format!(", {} {what}", figures::count(number));
         }
     }
-    if let Some(watermark) = committed.watermark {
+    if let Some(watermark) = committed.watermark.filter(|watermark| *watermark != Timestamp::MIN) {
         line += &format!(", watermark {}", figures::time(watermark));
     }
     line + &format!(", epoch {}", committed.epoch)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater_operators::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
@@ -93,7 +94,7 @@ fn draw_records(frame: &mut Frame<'_>, rows: Rect, picture: &Picture<'_>) {
 /// The facts below the records.
 fn facts<'a>(picture: &'a Picture<'a>) -> Vec<Line<'a>> {
     let committed = picture.committed;
-    let mut watermark = fact("watermark", committed.watermark.map_or_else(|| "none yet".into(), figures::time));
+    let mut watermark = fact("watermark", watermark_of(committed));
     if let Some(partition) = &committed.held_back_by {
         watermark.push_span(Span::from(format!("  held by {}", printable(partition))).dim());
     }
@@ -106,6 +107,14 @@ fn facts<'a>(picture: &'a Picture<'a>) -> Vec<Line<'a>> {
     set_aside.push_span(Span::from(" · ").dim());
     set_aside.push_span(warned_count(committed.bad, "bad"));
     vec![watermark, windows, epoch, set_aside]
+}
+
+fn watermark_of(committed: &Committed) -> String {
+    match committed.watermark {
+        None | Some(Timestamp::MIN) => "none yet".into(),
+        Some(Timestamp::MAX) => "the end".into(),
+        Some(watermark) => figures::time(watermark),
+    }
 }
 
 /// A label and its value.
@@ -164,7 +173,6 @@ fn shortened(text: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headwater_operators::Timestamp;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 

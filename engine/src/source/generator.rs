@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::pace::Pace;
-use super::{Partition, Poll, Polled, Random, Source};
+use super::{Partition, Poll, Polled, Random, Source, another};
 use crate::{Error, Result};
 
 /// Makes records by number. Record `n` is a function of the seed and `n` and of nothing else, so that after a crash the
@@ -94,9 +94,7 @@ impl<T: 'static, M: Fn(u64, &mut Random) -> T + Send + Sync + 'static> Source<T>
         let first = first.ok_or_else(|| Error::bug(format!("no partition {partition} of a generator")))?;
         let place = match position {
             None => Place { seed, partitions, next: first },
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                Error::corrupt(format!("position of a generator cannot be read: {text}")).caused_by(error)
-            })?,
+            Some(text) => serde_json::from_str(text).map_err(|_| another("a generator", text))?,
         };
         if (place.seed, place.partitions) != (seed, partitions) {
             return Err(Error::config(format!(

@@ -97,3 +97,20 @@ fn two_processes_cannot_share_a_state_directory() {
         job.run(&options(directory), &Control::default()).unwrap();
     });
 }
+
+#[test]
+fn a_topic_bound_to_another_kind_of_input_is_a_mistake_not_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions { state: Some(directory.path().join("state")), ..RunOptions::default() };
+    let run = |input: Input| {
+        let job = Job::new("rebound");
+        job.source(Topic::json::<u64>("numbers")).sink(Topic::json("out"));
+        job.bind_input("numbers", input);
+        job.bind_output("out", Output::of(Captured::<u64>::new()));
+        job.run(&options, &Control::default())
+    };
+    run(Input::of(Rows::new(vec![1_u64, 2]))).unwrap();
+    let error = run(Input::of(Generator::new(1, |number, _| number).count(3))).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.message().contains("bind the topic as it was bound, or start over with --fresh"), "{error}");
+}
