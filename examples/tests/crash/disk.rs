@@ -38,11 +38,11 @@ fn a_full_disk_stops_the_job_without_loss() {
     let seed = seed("a_full_disk_stops_the_job_without_loss");
     let mut random = Random::new(seed, 0);
     let (records, rounds) = if torture() { (2_000_000, 10) } else { (400_000, 2) };
-    let shop = Shop::open(records, records / 4, seed);
+    let shop = Shop::open(records, records / 12, seed);
     let mut full = 0;
     for round in 0..rounds {
         let place = shop.path(&format!("disk-{round}"));
-        let mut megabytes = 2 + random.below(6);
+        let mut megabytes = 1 + random.below(3);
         let disk = Disk::mount(&place, megabytes);
         loop {
             let output = shop.command(&place, &mut random).output().unwrap();

@@ -18,7 +18,7 @@ fn killed_between_first_and_last_commit() {
     let seed = seed("killed_between_first_and_last_commit");
     let (records, kills_wanted) = if torture() { (20_000_000, 150) } else { (600_000, 12) };
     let mut random = Random::new(seed, 0);
-    let shop = Shop::open(records, records / 100, seed);
+    let shop = Shop::open(records, records / 40, seed);
     let clean = shop.path("clean");
     fs::create_dir(&clean).unwrap();
     let began = Instant::now();
@@ -27,14 +27,15 @@ fn killed_between_first_and_last_commit() {
     shop.check(&clean);
 
     let (mut kills, mut rounds) = (0, 0);
+    // How long a process lives at most: shorter and shorter, until enough are killed before they end by themselves.
+    let mut life = clean_run.as_millis() as u64 / 4 + 100;
     while kills < kills_wanted {
         let place = shop.path(&format!("killed-{rounds}"));
         fs::create_dir(&place).unwrap();
+        let before = kills;
         loop {
             let child = shop.command(&place, &mut random).spawn().unwrap();
-            // About as many kills as are wanted, over one run's worth of progress, and then some.
-            let most = clean_run.as_millis() as u64 * 3 / kills_wanted + 60;
-            if let End::Itself(output) = kill_after(child, Duration::from_millis(random.below(most) + 1)) {
+            if let End::Itself(output) = kill_after(child, Duration::from_millis(random.below(life) + 1)) {
                 assert!(output.status.success(), "{}", stderr(&output));
                 break;
             }
@@ -42,6 +43,9 @@ fn killed_between_first_and_last_commit() {
         }
         shop.check(&place);
         rounds += 1;
+        if kills < before + 3 {
+            life = life * 2 / 3 + 20;
+        }
         fs::remove_dir_all(&place).unwrap();
         assert!(rounds < 200, "only {kills} kills between first and last commit");
     }
@@ -49,7 +53,7 @@ fn killed_between_first_and_last_commit() {
         "{kills} kills between first and last commit, {rounds} times {} records: {} alerts each time, as in a clean \
          run and in an independent count",
         shop.records,
-        shop.expected.lines().count()
+        shop.expected.len()
     );
 }
 
@@ -58,7 +62,7 @@ fn killed_inside_writes_of_tables_and_trims() {
     let seed = seed("killed_inside_writes_of_tables_and_trims");
     let mut random = Random::new(seed, 0);
     let records = if torture() { 2_000_000 } else { 300_000 };
-    let shop = Shop::open(records, records / 10, seed);
+    let shop = Shop::open(records, records / 12, seed);
     let points = headwater::state::CRASH_POINTS;
     assert!(points.len() >= 6, "{points:?}");
     for point in points {
@@ -66,7 +70,7 @@ fn killed_inside_writes_of_tables_and_trims() {
         fs::create_dir(&place).unwrap();
         let mut hits = 0;
         for nth in [1, 2, 5] {
-            let mut command = shop.command_with(&place, &mut random, "24MB");
+            let mut command = shop.command_with(&place, &mut random, "24MB", "5ms");
             let output = command.env("HEADWATER_CRASH", format!("{point}:{nth}")).output().unwrap();
             hits += u32::from(!output.status.success());
             assert!(output.status.success() || output.status.code().is_none(), "{point}: {}", stderr(&output));

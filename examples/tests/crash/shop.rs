@@ -1,6 +1,8 @@
 //! The processes of a crash test and the files they share.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -40,26 +42,47 @@ fn examples() -> &'static Path {
 /// A directory with an input, and the alerts that belong to it.
 pub struct Shop {
     pub directory: tempfile::TempDir,
-    pub expected: String,
+    /// Sorted.
+    pub expected: Vec<String>,
     pub records: u64,
 }
 
+/// 2026-03-01T00:00:00Z, in milliseconds.
+const FIRST_DAY_MS: u64 = 1_772_323_200_000;
+const DAY_MS: u64 = 86_400_000;
+
 impl Shop {
-    /// Writes `records` transactions and counts them without the engine.
+    /// Writes `records` transactions of `users` and counts them, without the engine. Each user makes about ten and a
+    /// half a day, so that every second one passes ten and a single count lost or doubled shows; they come up to four
+    /// minutes out of order.
     pub fn open(records: u64, users: u64, seed: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let input = directory.path().join("transactions.jsonl");
-        let write = Command::new(examples().join("payments_file"))
-            .arg("write")
-            .arg(&input)
-            .args(["--records", &records.to_string(), "--seed", &seed.to_string(), "--users", &users.to_string()])
-            .status()
+        let mut file = BufWriter::new(File::create(directory.path().join("transactions.jsonl")).unwrap());
+        let mut random = Random::new(seed, 1);
+        let per_day = users * 21 / 2;
+        let mut counts: HashMap<(u64, u64), u32> = HashMap::new();
+        let mut expected = Vec::new();
+        for number in 0..records {
+            let at = FIRST_DAY_MS + number * DAY_MS / per_day;
+            let at = at.saturating_sub(random.below(240_000)).max(FIRST_DAY_MS);
+            let user = random.below(users);
+            writeln!(
+                file,
+                r#"{{"id":"t-{number}","user":"u-{user}","at":{at},"amount":9.5,"currency":"EUR","merchant":"m-{}","channel":"app","status":"approved"}}"#,
+                user % 97
+            )
             .unwrap();
-        assert!(write.success());
-        let expect = Command::new(examples().join("payments_file")).arg("expect").arg(&input).output().unwrap();
-        assert!(expect.status.success());
-        let expected = String::from_utf8(expect.stdout).unwrap();
-        assert!(expected.lines().count() > 10, "an input without alerts proves nothing");
+            let day = (at - FIRST_DAY_MS) / DAY_MS;
+            let count = counts.entry((user, day)).or_default();
+            *count += 1;
+            if *count == 11 {
+                assert!(day < 31, "the dates here are of March");
+                expected.push(format!(r#"{{"user":"u-{user}","day":"2026-03-{:02}","count":11}}"#, day + 1));
+            }
+        }
+        file.flush().unwrap();
+        expected.sort_unstable();
+        assert!(expected.len() as u64 > users / 4, "an input without alerts proves nothing");
         Self { directory, expected, records }
     }
 
@@ -70,12 +93,12 @@ impl Shop {
     /// The flagship over this input. State and output are in `place`.
     pub fn command(&self, place: &Path, random: &mut Random) -> Command {
         let memory = *random.pick(&["24MB", "64MB", "1GB"]);
-        self.command_with(place, random, memory)
+        let interval = *random.pick(&["5ms", "20ms", "50ms", "200ms"]);
+        self.command_with(place, random, memory, interval)
     }
 
-    /// The same with a chosen memory: little makes it write tables often.
-    pub fn command_with(&self, place: &Path, random: &mut Random, memory: &str) -> Command {
-        let interval = *random.pick(&["5ms", "20ms", "50ms", "200ms"]);
+    /// The same with chosen memory and commits: little and many make it write tables often.
+    pub fn command_with(&self, place: &Path, random: &mut Random, memory: &str, interval: &str) -> Command {
         let workers = *random.pick(&["1", "2", "3"]);
         let mut command = Command::new(examples().join("transaction_alerts"));
         command
@@ -103,7 +126,7 @@ impl Shop {
         let output = fs::read_to_string(place.join("alerts.jsonl")).unwrap();
         let mut found: Vec<&str> = output.lines().collect();
         found.sort_unstable();
-        let expected: Vec<&str> = self.expected.lines().collect();
+        let expected: Vec<&str> = self.expected.iter().map(String::as_str).collect();
         if found != expected {
             let wrong = found.iter().zip(&expected).find(|(found, expected)| found != expected);
             panic!("{} alerts, {} expected; the first difference: {wrong:?}", found.len(), expected.len());
