@@ -121,15 +121,23 @@ impl<K: Key> Timers<K> {
     /// The first `limit` timers due at `now`, in order; they stay set. `None` where nothing is due; nothing in `Some`
     /// where more was read and it has to be asked again.
     pub fn due(&mut self, now: Timestamp, limit: usize) -> Result<Option<Vec<(Timestamp, K)>>> {
+        let mut budget = READ_MAX;
+        loop {
+            match self.due_among_read(now, limit)? {
+                Some(due) if !due.is_empty() => return Ok(Some(due)),
+                Some(_) if budget > 0 => budget = budget.saturating_sub(self.read_slice(budget)?),
+                nothing => return Ok(nothing),
+            }
+        }
+    }
+
+    /// As [`due`](Self::due), of what is read. Nothing in `Some` where more has to be read first.
+    fn due_among_read(&mut self, now: Timestamp, limit: usize) -> Result<Option<Vec<(Timestamp, K)>>> {
         let unread = self.unread_from();
         let unread_due = self.unread().is_some() && unread <= now;
         let due = self.near.iter().take_while(|((time, _), _)| *time <= now && (!unread_due || *time < unread));
         let due: Vec<_> = due.take(limit).map(|((time, _), key)| (*time, key.clone())).collect();
-        if !due.is_empty() {
-            return Ok(Some(due));
-        }
-        if unread_due {
-            self.read_slice()?;
+        if unread_due || !due.is_empty() {
             return Ok(Some(due));
         }
         self.read_through = self.read_through.max(bucket(now));
@@ -137,23 +145,24 @@ impl<K: Key> Timers<K> {
         Ok(None)
     }
 
-    /// Reads a bounded piece of the first bucket that is not read.
-    fn read_slice(&mut self) -> Result<()> {
+    /// Reads up to `limit` keys of the first bucket that is not read. Returns what it cost.
+    fn read_slice(&mut self, limit: usize) -> Result<usize> {
         let (end, shard, mut scan) = match self.reading.take() {
             Some(reading) => reading,
             None => {
-                let Some(mut first) = self.far.first_entry() else { return Ok(()) };
+                let Some(mut first) = self.far.first_entry() else { return Ok(1) };
                 let end = *first.key();
                 let shard = first.get_mut().pop_first();
                 if first.get().is_empty() {
                     first.remove();
                 }
-                let Some(shard) = shard else { return Ok(()) };
+                let Some(shard) = shard else { return Ok(1) };
                 (end, shard, self.table.scan(shard, namespace(end), None)?)
             }
         };
-        let near = &mut self.near;
-        let more = self.table.scan_next(&mut scan, READ_MAX, |key, times| {
+        let (near, mut keys) = (&mut self.near, 0);
+        let more = self.table.scan_next(&mut scan, limit, |key, times| {
+            keys += 1;
             let bytes = bytes_of(&key);
             near.extend(times.iter().map(|&time| ((time, bytes.clone()), key.clone())));
             Ok(())
@@ -163,7 +172,7 @@ impl<K: Key> Timers<K> {
         } else {
             self.read.entry(end).or_default().insert(shard);
         }
-        Ok(())
+        Ok(keys.max(1))
     }
 
     /// Forgets buckets that are over and empty.
