@@ -5,6 +5,8 @@
 mod bad_records;
 #[path = "engine/compile_fail.rs"]
 mod compile_fail;
+#[path = "engine/determinism.rs"]
+mod determinism;
 #[path = "engine/mistakes.rs"]
 mod mistakes;
 #[path = "engine/restart.rs"]
