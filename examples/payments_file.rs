@@ -3,7 +3,7 @@
 //!     cargo run --example payments_file -- write transactions.jsonl --records 1000000 --seed 7
 //!     cargo run --example payments_file -- expect transactions.jsonl > expected.jsonl
 //!     cargo run --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl
-//!     sort alerts.jsonl | diff - expected.jsonl
+//!     LC_ALL=C sort alerts.jsonl | diff - expected.jsonl
 //!
 //! `expect` knows nothing of Headwater: it reads line by line into one hash map, and can do so because nothing in
 //! these files is late.
