@@ -1,1 +1,3 @@
+//! The parts of the engine, each by itself.
+
 fn main() {}
