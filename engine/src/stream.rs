@@ -223,7 +223,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
 
     /// Ends the stream in a topic.
     pub fn sink<F: Encode<T>>(self, topic: Topic<T, F>) {
-        let bound: Arc<OnceLock<(Arc<dyn Sink<T>>, Binding)>> = Arc::default();
+        let bound: Arc<OnceLock<Bound<T>>> = Arc::default();
         let name = topic.name().to_owned();
         let lost = move || Error::bug(format!("topic {name} was not bound"));
         let role = SinkRole {
@@ -271,3 +271,6 @@ impl<T: Send + 'static> Stream<Vec<T>> {
         self.graph.borrow_mut().add(node);
     }
 }
+
+/// The sink that a topic was bound to, and by what.
+type Bound<T> = (Arc<dyn Sink<T>>, Binding);

@@ -13,7 +13,7 @@ pub struct Batch<R> {
     pub times: Vec<Timestamp>,
     /// The key's hash per row; empty before the stream is keyed.
     pub hashes: Vec<u64>,
-    /// The [`Origin::id`] that all rows came from; meaningless after an exchange.
+    /// The [`Origin::id`](crate::Origin::id) that all rows came from; meaningless after an exchange.
     pub origin: u32,
     /// Held until everything derived from the source's batch is finished.
     pub credit: Credit,

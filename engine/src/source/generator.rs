@@ -1,7 +1,5 @@
 //! Records made by a function of their number.
 
-#![expect(clippy::disallowed_methods, reason = "a rate is records per second of the wall clock")]
-
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -11,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pace::Pace;
 use super::{Partition, Poll, Polled, Random, Source, another};
-use crate::{Error, Result};
+use crate::{Error, Result, clock};
 
 /// Makes records by number. Record `n` is a function of the seed and `n` and of nothing else, so that after a crash the
 /// same records come again.
@@ -104,7 +102,7 @@ impl<T: 'static, M: Fn(u64, &mut Random) -> T + Send + Sync + 'static> Source<T>
             )));
         }
         let share = partitions.get() as f64;
-        let pace = self.rate.map(|rate| (Pace::new(rate / share), Instant::now()));
+        let pace = self.rate.map(|rate| (Pace::new(rate / share), clock::now()));
         Ok(Box::new(Made { make: Arc::clone(&self.make), place, count, pace }))
     }
 }

@@ -48,7 +48,7 @@ fn a_binding_for_a_topic_that_is_not_there() {
 #[test]
 fn one_topic_written_twice() {
     let job = Job::new("twice");
-    let (even, odd) = job.source(Topic::json::<u64>("numbers")).branch(|number: &u64| number % 2 == 0);
+    let (even, odd) = job.source(Topic::json::<u64>("numbers")).branch(|number: &u64| number.is_multiple_of(2));
     even.sink(Topic::json("out"));
     odd.sink(Topic::json("out"));
     assert_eq!(message(&job), "topic `out` is written by two sinks: unite the streams with `.union(…)` first");
