@@ -11,5 +11,7 @@ mod disk;
 mod kill;
 #[path = "crash/shop.rs"]
 mod shop;
+#[path = "crash/stop.rs"]
+mod stop;
 #[path = "crash/wal.rs"]
 mod wal;

@@ -24,7 +24,7 @@ pub fn seed(test: &str) -> u64 {
 }
 
 /// Where cargo puts examples of the profile that this test was built with.
-fn examples() -> &'static Path {
+pub fn examples() -> &'static Path {
     static EXAMPLES: OnceLock<PathBuf> = OnceLock::new();
     EXAMPLES.get_or_init(|| {
         let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
