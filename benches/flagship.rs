@@ -1,6 +1,6 @@
 //! The flagship, count per user and day with an alert once past ten: CPU time per record on one worker.
 //!
-//! `cargo bench -p headwater-benches --bench flagship [-- memory|files|keys|budget|growth|close]`
+//! `cargo bench -p headwater-benches --bench flagship [-- memory|keys|files|budget|growth|close]`
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -14,9 +14,10 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use common::{Alert, Row, Transaction, at, cpu, expected_alerts, peak_rss_mb, user, write_transactions};
+use common::{Alert, DAY, Row, Transaction, at, cpu, expected_alerts, peak_rss_mb, user, write_transactions};
 use headwater::operators::{Activity, Origin};
 use headwater::operators::{
     Batch, Chain, Counter, EventTime, Exchange, KeyByRef, Map, Merge, Message, Once, Output as Next, Progress,
@@ -49,6 +50,9 @@ fn main() {
     }
     if runs("budget") {
         job_from_generator("10 M users, 256 MB", 30_000_000, 10_000_000, 256 << 20);
+    }
+    if runs("close") {
+        close(5_000_000);
     }
     if runs("growth") {
         job_from_generator("steady 100 k users, 50 M records", 50_000_000, 100_000, 256 << 20);
@@ -221,4 +225,54 @@ fn job_from_generator(name: &str, records: u64, users: u64, memory_bytes: usize)
     report(name, records, wall, used);
     let alerts = std::fs::read_to_string(&output).unwrap().lines().count() as u64;
     assert_eq!(alerts, expected_alerts(records, users), "the run is void");
+}
+
+/// Closes `panes` panes at one instant: how long the longest epoch is while it goes on.
+fn close(panes: u64) {
+    let directory = tempfile::tempdir().unwrap();
+    let flagship = Job::new("close");
+    flagship
+        .source(Topic::json::<u64>("rows"))
+        .event_time(move |n| if *n < panes { DAY } else { DAY.plus(Duration::from_secs(3 * 86_400)) }, Lateness::NONE)
+        .key_by(|n| *n)
+        .window(Tumbling::days(1))
+        .count()
+        .on_close()
+        .map(|pane| pane.key)
+        .sink(Topic::json("closed"));
+    flagship.bind_input("rows", Input::of(Generator::new(1, |n, _: &mut Random| n).count(panes + 1)));
+    let output = directory.path().join("closed.jsonl");
+    flagship.bind_output("closed", Output::File(output.clone()));
+    let options = RunOptions { commit_interval: Duration::from_millis(200), ..options(directory.path(), 1 << 30) };
+    let control = Control::default();
+    let ended = AtomicBool::new(false);
+    let (began, before) = (Instant::now(), cpu());
+    let (longest, epochs) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| longest_epoch(&control, &ended, panes));
+        flagship.run(&options, &control).unwrap();
+        ended.store(true, Ordering::Relaxed);
+        watch.join().unwrap()
+    });
+    report(&format!("{panes} panes closed at one instant"), panes, began.elapsed(), cpu() - before);
+    println!("  the longest of {epochs} epochs while they closed: {longest:.0?}");
+    assert_eq!(std::fs::read_to_string(&output).unwrap().lines().count() as u64, panes + 1, "the run is void");
+}
+
+/// Watches commits from the moment that everything is read. The longest time between two, and how many there were.
+fn longest_epoch(control: &Control, ended: &AtomicBool, panes: u64) -> (Duration, u64) {
+    let (mut longest, mut epochs) = (Duration::ZERO, 0);
+    let mut last: Option<(u64, Instant)> = None;
+    while !ended.load(Ordering::Relaxed) {
+        let committed = control.progress.committed();
+        if committed.records_in >= panes {
+            let (epoch, since) = *last.get_or_insert((committed.epoch, Instant::now()));
+            if committed.epoch > epoch {
+                longest = longest.max(since.elapsed());
+                epochs += 1;
+                last = Some((committed.epoch, Instant::now()));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (longest, epochs)
 }

@@ -92,5 +92,10 @@ fn shortened(payload: &[u8]) -> String {
     if text.chars().count() > SHOWN_CHARS_MAX {
         shown.push('…');
     }
-    format!("`{}`", shown.escape_debug())
+    // Quotes stay as they are: most records are full of them.
+    let escape = |letter: char| match letter {
+        '"' | '\'' | '\\' => letter.to_string(),
+        _ => letter.escape_debug().to_string(),
+    };
+    format!("`{}`", shown.chars().map(escape).collect::<String>())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::format::{Decode, Encode};
-use crate::sink::{FileSink, Sink, StdoutSink};
+use crate::sink::{FileSink, NowhereSink, Sink, StdoutSink};
 use crate::source::{FileSource, Source};
 use crate::{Error, Result};
 
@@ -41,6 +41,8 @@ pub enum Output {
     File(PathBuf),
     /// Standard output, after each commit.
     Stdout,
+    /// Nowhere: records are counted, and shown by the live view.
+    Nowhere,
     /// An `Arc<dyn Sink<T>>`.
     Typed(Arc<dyn Any + Send + Sync>),
 }
@@ -56,7 +58,7 @@ impl Output {
     pub(crate) fn typed<T: 'static>(&self) -> Option<Arc<dyn Sink<T>>> {
         match self {
             Self::Typed(any) => any.downcast_ref::<Arc<dyn Sink<T>>>().cloned(),
-            Self::File(_) | Self::Stdout => None,
+            Self::File(_) | Self::Stdout | Self::Nowhere => None,
         }
     }
 }
@@ -80,6 +82,7 @@ pub fn sink_for<T: 'static, F: Encode<T>>(output: &Output, topic: &str, format: 
     match output {
         Output::File(path) => Ok(Arc::new(FileSink::new(path, format))),
         Output::Stdout => Ok(Arc::new(StdoutSink::new(format))),
+        Output::Nowhere => Ok(Arc::new(NowhereSink::new(format))),
         Output::Typed(_) => output.typed().ok_or_else(|| other_records::<T>(topic, "sink")),
     }
 }

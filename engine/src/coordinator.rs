@@ -54,8 +54,8 @@ impl Coordinator<'_> {
         // before the next one is known to be nobody else's.
         let mut committed_last = self.epoch == Epoch(0) && self.commit(Vec::new(), &base, false)?;
         loop {
-            self.tick()?;
             self.tell(|| Inbound::Resume { committed: committed_last })?;
+            self.tick()?;
             self.gather(self.interval)?;
             let stopping = self.control.stopping();
             let prepared = self.stop_all()?;
@@ -219,6 +219,13 @@ impl Coordinator<'_> {
         Ok(())
     }
 
+    /// The partition whose newest record is the oldest: it holds the watermark of `operator` back.
+    fn slowest(&self, operator: &str) -> Option<String> {
+        let notes = self.record.notes.iter().filter(|note| note.operator == operator && note.text.ends_with(" active"));
+        let newest = |note: &&headwater_state::Note| note.text.split(' ').next().and_then(|micros| micros.parse().ok());
+        notes.min_by_key(|note| newest(note).unwrap_or(i64::MIN)).map(|note| note.scope.clone())
+    }
+
     fn publish(&self, counts: Counts, state_bytes: usize, commit_time: Duration) {
         let totals = &self.record.totals;
         self.control.progress.commit(Committed {
@@ -227,8 +234,8 @@ impl Coordinator<'_> {
             records_out: totals.records_out.iter().map(|(topic, count)| (topic.clone(), *count)).collect(),
             bad: totals.bad,
             late: totals.late,
-            watermark: counts.watermark,
-            held_back_by: counts.held_back_by.as_deref().map(str::to_owned),
+            held_back_by: counts.watermark.as_ref().and_then(|(_, operator)| self.slowest(operator)),
+            watermark: counts.watermark.map(|(watermark, _)| watermark),
             open_windows: counts.open_windows,
             state_bytes: state_bytes as u64,
             commit_time,
@@ -246,14 +253,7 @@ impl Counts {
         self.late += other.late;
         // Every worker holds its shards of the same windows.
         self.open_windows = self.open_windows.max(other.open_windows);
-        let slower = match (self.watermark, other.watermark) {
-            (Some(mine), Some(others)) => others < mine,
-            (None, others) => others.is_some(),
-            (Some(_), None) => false,
-        };
-        if slower {
-            self.watermark = other.watermark;
-            self.held_back_by = other.held_back_by;
-        }
+        // A worker whose partitions have all ended, or that has none, holds nothing back.
+        self.watermark = [self.watermark.take(), other.watermark].into_iter().flatten().min();
     }
 }

@@ -85,12 +85,17 @@ pub(crate) enum Role {
     Step,
 }
 
+type BindSource = dyn Fn(&binding::Input) -> Result<BoundSource> + Send + Sync;
+type BindSink = dyn Fn(&binding::Output) -> Result<String> + Send + Sync;
+type MoveAside = dyn Fn() -> Result<Option<(PathBuf, PathBuf)>> + Send + Sync;
+type OpenSink = dyn Fn(Option<&str>) -> Result<Box<dyn SinkCommitter>> + Send + Sync;
+
 #[derive(Clone)]
 pub(crate) struct SourceRole {
     pub topic: String,
     pub policy: Arc<Mutex<BadRecords>>,
     /// Binds the topic, and says what to and which partitions it has.
-    pub bind: Arc<dyn Fn(&binding::Input) -> Result<BoundSource> + Send + Sync>,
+    pub bind: Arc<BindSource>,
 }
 
 pub(crate) struct BoundSource {
@@ -102,11 +107,11 @@ pub(crate) struct BoundSource {
 pub(crate) struct SinkRole {
     pub topic: String,
     /// Binds the topic, and says what to.
-    pub bind: Arc<dyn Fn(&binding::Output) -> Result<String> + Send + Sync>,
+    pub bind: Arc<BindSink>,
     /// Moves what is at the bound place aside, for `--fresh`: from where to where.
-    pub move_aside: Arc<dyn Fn() -> Result<Option<(PathBuf, PathBuf)>> + Send + Sync>,
+    pub move_aside: Arc<MoveAside>,
     /// Opens the committing end, after `bind`.
-    pub open: Arc<dyn Fn(Option<&str>) -> Result<Box<dyn SinkCommitter>> + Send + Sync>,
+    pub open: Arc<OpenSink>,
 }
 
 impl Graph {

@@ -25,7 +25,7 @@ use crate::{Error, Result, RunOptions, Stream, Topic};
 /// job.source(Topic::lines::<String>("words")).map(|word| word.to_uppercase()).sink(Topic::lines("shouts"));
 ///
 /// job.bind_input("words", Input::of(Rows::new(vec!["one".to_owned(), "two".to_owned()])));
-/// let shouts = Captured::new();
+/// let shouts = Captured::<String>::new();
 /// job.bind_output("shouts", Output::of(shouts.clone()));
 /// job.run(&RunOptions::default(), &Control::default())?;
 /// assert_eq!(shouts.take(), ["ONE", "TWO"]);
@@ -104,6 +104,16 @@ impl Job {
     /// Says what a sink topic is written to. A binding on the command line goes before this one.
     pub fn bind_output(&self, topic: &str, output: Output) {
         self.bindings.borrow_mut().outputs.insert(topic.to_owned(), output);
+    }
+
+    /// Lets go of what would go to standard output: the live view has the terminal.
+    #[cfg(feature = "live")]
+    pub(crate) fn keep_off_stdout(&self) {
+        for output in self.bindings.borrow_mut().outputs.values_mut() {
+            if matches!(output, Output::Stdout) {
+                *output = Output::Nowhere;
+            }
+        }
     }
 
     /// The topics that the pipeline reads.

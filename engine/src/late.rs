@@ -10,12 +10,16 @@ use crate::{Result, Stream, Topic};
 
 /// Adds the sink of late rows to a graph, and connects it on each worker.
 pub(crate) struct LateSink<R> {
-    pub add: Box<dyn FnOnce(&GraphRef, Edge)>,
+    pub add: Box<AddLate>,
     pub connect: ConnectLate<R>,
 }
 
+type AddLate = dyn FnOnce(&GraphRef, Edge);
+
 /// Of what comes after the second output: what late rows are given to, and what control is given to.
-pub(crate) type ConnectLate<R> = fn(Option<Port>) -> Result<(Box<dyn LateOutput<R>>, Box<dyn Output<()>>)>;
+pub(crate) type LateEnds<R> = (Box<dyn LateOutput<R>>, Box<dyn Output<()>>);
+
+pub(crate) type ConnectLate<R> = fn(Option<Port>) -> Result<LateEnds<R>>;
 
 impl<T: Send + 'static> LateSink<Vec<T>> {
     pub fn new<F: Encode<Late<T>>>(topic: Topic<Late<T>, F>) -> Self {
@@ -24,7 +28,7 @@ impl<T: Send + 'static> LateSink<Vec<T>> {
     }
 }
 
-fn connect<T: Send + 'static>(port: Option<Port>) -> Result<(Box<dyn LateOutput<Vec<T>>>, Box<dyn Output<()>>)> {
+fn connect<T: Send + 'static>(port: Option<Port>) -> Result<LateEnds<Vec<T>>> {
     let side = SideOutput::new(typed::<Vec<Late<T>>>(port)?);
     Ok((Box::new(LateRows(side.clone())), Box::new(Control(side))))
 }

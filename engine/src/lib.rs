@@ -10,21 +10,26 @@ mod attempt;
 mod bad_record;
 pub mod binding;
 mod build;
+mod cli;
 mod clock;
 mod commit_record;
 mod coordinator;
 mod explain;
+mod figures;
 pub mod format;
 mod graph;
 mod job;
 mod keyed;
 mod late;
+#[cfg(feature = "live")]
+mod live;
 mod options;
 mod plan;
 pub mod prelude;
 pub mod progress;
 mod report;
 mod run;
+mod signals;
 pub mod sink;
 mod sink_task;
 pub mod source;
@@ -35,6 +40,12 @@ mod topic;
 mod window_node;
 mod windowed;
 mod worker;
+
+/// The code of the README and the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/guide.md")]
+struct Pages;
 
 pub use bad_record::{BadRecords, DeadLetter};
 pub use headwater_operators as operators;

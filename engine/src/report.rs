@@ -56,8 +56,6 @@ pub(crate) struct Counts {
     pub bad: u64,
     pub late: u64,
     pub open_windows: u64,
-    /// The slowest watermark that the sources make.
-    pub watermark: Option<Timestamp>,
-    /// The partition that makes it.
-    pub held_back_by: Option<std::sync::Arc<str>>,
+    /// The slowest watermark that the sources make, and the operator that makes it.
+    pub watermark: Option<(Timestamp, String)>,
 }

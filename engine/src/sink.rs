@@ -7,10 +7,12 @@ use crate::Result;
 mod encode;
 mod files;
 mod memory;
+mod nowhere;
 mod stdout;
 
 pub use files::{FileSink, move_aside};
 pub use memory::Captured;
+pub(crate) use nowhere::NowhereSink;
 pub use stdout::StdoutSink;
 
 /// Something that records of type `T` can be written to. Bound to a topic's name at run time.

@@ -91,6 +91,14 @@ pub struct BadRecord {
 
 /// A position that is a count of records; the start is 0.
 fn counted(position: Option<&str>) -> Result<usize> {
-    let unread = |text| Error::corrupt(format!("position is not a count of records: {text}"));
-    position.map_or(Ok(0), |text| text.parse().map_err(|_| unread(text)))
+    position.map_or(Ok(0), |text| text.parse().map_err(|_| another("records in memory", text)))
+}
+
+/// The error for a position that a source of this kind does not understand: state is checked by checksum before, so the
+/// position is whole and of another kind of source.
+fn another(what: &str, position: &str) -> Error {
+    Error::config(format!(
+        "what was read before is not {what}: its position is {position}; bind the topic as it was bound, or start over with \
+         --fresh"
+    ))
 }

@@ -56,6 +56,9 @@ pub(crate) struct Reader<T> {
     counts: Counts,
 }
 
+/// For the records, and for the dead letters where the policy makes some.
+pub(crate) type Outputs<T> = (Box<dyn Output<Vec<T>>>, Option<Box<dyn Output<Vec<DeadLetter>>>>);
+
 struct Open<T> {
     origin: Origin,
     reader: Box<dyn Partition<T>>,
@@ -73,7 +76,7 @@ impl<T: Send + 'static> Reader<T> {
         build: &Build,
         source: &dyn Source<T>,
         topic: &str,
-        outputs: (Box<dyn Output<Vec<T>>>, Option<Box<dyn Output<Vec<DeadLetter>>>>),
+        outputs: Outputs<T>,
         policy: BadRecords,
     ) -> Result<Self> {
         let mut partitions = Vec::new();

@@ -47,10 +47,10 @@ impl StateDir {
             drop(locked);
         }
         for node in &plan.nodes {
-            if let crate::graph::Role::Sink(role) = &node.role {
-                if let Some((from, to)) = (role.move_aside)()? {
-                    tracing::info!(from = %from.display(), to = %to.display(), "moved old output aside");
-                }
+            if let crate::graph::Role::Sink(role) = &node.role
+                && let Some((from, to)) = (role.move_aside)()?
+            {
+                tracing::info!(from = %from.display(), to = %to.display(), "moved old output aside");
             }
         }
         Self::lock(path)

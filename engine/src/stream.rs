@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
+use headwater_operators::time::span;
 use headwater_operators::{
     Branch, EventTime, Filter, FlatMap, Inspect, KeyBy, KeyByRef, Keying, Lateness, Map, Merge, Operator, Predicate,
     Records, Timestamp,
@@ -171,7 +172,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
         let node = Node {
             id,
             verb: "event_time",
-            detail: format!("lateness {:?}", lateness.duration()),
+            detail: format!("lateness {}", span(lateness.duration())),
             inputs: vec![self.edge],
             outputs: vec![OutputPort::timed(true)],
             tables: Vec::new(),
@@ -222,7 +223,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
 
     /// Ends the stream in a topic.
     pub fn sink<F: Encode<T>>(self, topic: Topic<T, F>) {
-        let bound: Arc<OnceLock<(Arc<dyn Sink<T>>, Binding)>> = Arc::default();
+        let bound: Arc<OnceLock<Bound<T>>> = Arc::default();
         let name = topic.name().to_owned();
         let lost = move || Error::bug(format!("topic {name} was not bound"));
         let role = SinkRole {
@@ -245,7 +246,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
                         Some(aside) => Ok(Some((path.clone(), aside))),
                         None => Ok(None),
                     },
-                    Binding::Stdout | Binding::Typed(_) => Ok(None),
+                    Binding::Stdout | Binding::Nowhere | Binding::Typed(_) => Ok(None),
                 })
             },
             open: {
@@ -270,3 +271,6 @@ impl<T: Send + 'static> Stream<Vec<T>> {
         self.graph.borrow_mut().add(node);
     }
 }
+
+/// The sink that a topic was bound to, and by what.
+type Bound<T> = (Arc<dyn Sink<T>>, Binding);

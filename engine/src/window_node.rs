@@ -1,8 +1,11 @@
 //! A window aggregate as a node of the graph.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_operators::{Aggregate, Fork, Keying, Output, Panes, Records, SideOutput, Trigger, WindowAggregate};
+
+use headwater_operators::time::span;
 
 use crate::graph::{Edge, Node, OutputPort, Role, typed};
 use crate::job::chain;
@@ -21,21 +24,12 @@ where
     A: Aggregate<R>,
     T: Trigger<A::Output>,
 {
-    if !stream.is_timed() {
-        stream.mistake(format!(
-            "the window `{}` has no event time: say when records happened with `.event_time(|record| …, \
-             Lateness::minutes(5))` before `.key_by(…)`",
-            operator.id
-        ));
-    }
-    if let Err(error) = operator.windows.check() {
-        stream.mistake(format!("the window `{}`: {error}", operator.id));
-    }
+    check(&stream, &operator);
     let (add_late, connect) = late.map(|late| (late.add, late.connect)).unzip();
     let late_output = OutputPort { optional: connect.is_none(), ..OutputPort::timed(true) };
     let id = operator.id.clone();
     let tables = operator.tables::<R>();
-    let detail = format!("{}, allowed lateness {:?}", operator.windows.shape(), operator.allowed_lateness);
+    let detail = detail(&operator);
     let node = Node {
         id,
         verb: "window",
@@ -69,4 +63,26 @@ where
         add_late(&graph, Edge { node, output: 1 });
     }
     Stream::new(graph, Edge { node, output: 0 })
+}
+
+/// Notes what is wrong with it.
+fn check<R: Records, G, A, T>(stream: &Stream<R>, operator: &WindowAggregate<G, A, T>) {
+    if !stream.is_timed() {
+        stream.mistake(format!(
+            "the window `{}` has no event time: say when records happened with `.event_time(|record| …, \
+             Lateness::minutes(5))` before `.key_by(…)`",
+            operator.id
+        ));
+    }
+    if let Err(error) = operator.windows.check() {
+        stream.mistake(format!("the window `{}`: {error}", operator.id));
+    }
+}
+
+/// What `explain` says of it.
+fn detail<G, A, T>(operator: &WindowAggregate<G, A, T>) -> String {
+    match operator.allowed_lateness {
+        Duration::ZERO => operator.windows.shape(),
+        allowed => format!("{}, allowed lateness {}", operator.windows.shape(), span(allowed)),
+    }
 }

@@ -1,14 +1,14 @@
 //! One thread: reads its sources, runs its share of every operator, exchanges rows with the others.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
-use headwater_operators::Progress;
+use headwater_operators::{Progress, Timestamp};
 use headwater_state::{Epoch, LocalState};
 
 use crate::admission::Admission;
@@ -49,6 +49,8 @@ struct Worker {
     phase: Phase,
     pending: bool,
     told_end: bool,
+    /// Messages of the next epoch, from workers that resumed before this one. What is under way bounds them.
+    early: VecDeque<Inbound>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,7 @@ impl Worker {
             phase: Phase::Waiting,
             pending: false,
             told_end: false,
+            early: VecDeque::new(),
         })
     }
 
@@ -207,6 +210,11 @@ impl Worker {
 
     fn receive(&mut self, inbound: Inbound) -> Result<()> {
         match inbound {
+            // A change made before the next epoch has begun here would count as one of the epoch that is committed.
+            inbound @ Inbound::Message { .. } if self.phase == Phase::Waiting => {
+                self.early.push_back(inbound);
+                Ok(())
+            }
             Inbound::Message { stage, from, message } => match self.stages.get_mut(&stage) {
                 Some(deliver) => deliver(from, message),
                 None => Err(Error::bug(format!("a message came for node {stage}, which has no exchange"))),
@@ -222,7 +230,7 @@ impl Worker {
                 }
                 self.gate.rows.set(0);
                 self.phase = Phase::Running;
-                Ok(())
+                std::mem::take(&mut self.early).into_iter().try_for_each(|message| self.receive(message))
             }
             Inbound::Shutdown => {
                 self.phase = Phase::Over;
@@ -246,6 +254,9 @@ impl Worker {
         for gauge in &self.gauges {
             gauge(&mut counts);
         }
+        counts.open_windows = self.local.gauges("open windows").iter().map(|(_, open)| *open as u64).sum();
+        let watermarks = self.local.gauges("watermark").into_iter();
+        counts.watermark = watermarks.map(|(operator, micros)| (Timestamp::from_micros(micros), operator)).min();
         self.phase = Phase::Waiting;
         self.report(Report::Prepared(Box::new(Prepared {
             worker: self.index,

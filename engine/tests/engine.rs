@@ -5,9 +5,13 @@
 mod bad_records;
 #[path = "engine/compile_fail.rs"]
 mod compile_fail;
+#[path = "engine/determinism.rs"]
+mod determinism;
 #[path = "engine/mistakes.rs"]
 mod mistakes;
 #[path = "engine/restart.rs"]
 mod restart;
 #[path = "engine/shapes.rs"]
 mod shapes;
+#[path = "engine/watching.rs"]
+mod watching;

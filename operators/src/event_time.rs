@@ -199,6 +199,9 @@ impl<R: Records, F: Times<R>> EventTime<R, F> {
     }
 
     fn note(&self) {
+        if !self.partitions.is_empty() {
+            self.local.set_gauge("watermark", &self.operator, self.sent.as_micros());
+        }
         for partition in self.partitions.values() {
             self.local.note(Note {
                 operator: self.operator.clone(),

@@ -76,6 +76,28 @@ impl Timestamp {
     }
 }
 
+/// A duration for people, exact, in the largest unit that it is whole in.
+///
+/// ```
+/// use std::time::Duration;
+/// use headwater_operators::time::span;
+/// assert_eq!(span(Duration::from_secs(86_400)), "1 day");
+/// assert_eq!(span(Duration::from_secs(5_400)), "90 min");
+/// assert_eq!(span(Duration::from_millis(200)), "200 ms");
+/// ```
+pub fn span(duration: Duration) -> String {
+    let units = [(86_400_000_000, "days"), (3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1_000, "ms")];
+    let us = duration.as_micros();
+    if us == 0 {
+        return "0 s".into();
+    }
+    match units.iter().find(|(unit, _)| us >= *unit && us.is_multiple_of(*unit)) {
+        Some((unit, "days")) if us == *unit => "1 day".into(),
+        Some((unit, name)) => format!("{} {name}", us / unit),
+        None => format!("{us} µs"),
+    }
+}
+
 /// A duration in whole microseconds; the largest where it overflows.
 pub(crate) fn micros_of(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)

@@ -6,7 +6,7 @@ use headwater_state::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::time::micros_of;
+use crate::time::{micros_of, span};
 
 /// A stretch of time: `start` is in it, `end` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub trait Windows: Send + Sync + 'static {
     /// The window that ends at `end`.
     fn ending(&self, end: Timestamp) -> Window;
 
-    /// What the stored panes depend on: `tumbling 1d`. Another shape is another table.
+    /// What the stored panes depend on: `tumbling 1 day`. Another shape is another table.
     fn shape(&self) -> String;
 
     /// Whether there can be such windows.
@@ -130,10 +130,11 @@ impl Windows for Tumbling {
 
     fn shape(&self) -> String {
         match self.offset_us {
-            0 => format!("tumbling {:?}", Duration::from_micros(self.length_us.unsigned_abs())),
+            0 => format!("tumbling {}", span(Duration::from_micros(self.length_us.unsigned_abs()))),
             offset => {
-                let [length, offset] = [self.length_us, offset].map(|us| Duration::from_micros(us.unsigned_abs()));
-                format!("tumbling {length:?} offset {offset:?}")
+                let [length, offset] =
+                    [self.length_us, offset].map(|us| span(Duration::from_micros(us.unsigned_abs())));
+                format!("tumbling {length} offset {offset}")
             }
         }
     }

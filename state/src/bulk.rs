@@ -264,8 +264,8 @@ fn keep_newest_of_run(
         keys.push((entry.tail(blocks, common)?, *entry));
     }
     if keys.windows(2).any(|pair| pair[0].0 != pair[1].0) {
-        // Stable, so that within one key the newest stays last.
-        keys.sort_by(|a, b| a.0.cmp(b.0));
+        // Entries with one head go by place, so the newest of a key stays last.
+        keys.sort_unstable();
     }
     for (index, (key, entry)) in keys.iter().enumerate() {
         if keys.get(index + 1).is_none_or(|(next, _)| next != key) {
@@ -279,6 +279,42 @@ fn keep_newest_of_run(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::BlockWriter;
+
+    #[test]
+    fn keys_that_differ_late_are_told_apart() {
+        let commits = (1..=3).map(|epoch| {
+            let mut writer = BlockWriter::new(Shard(2), Epoch(epoch));
+            writer.section("t", Namespace::NONE);
+            // Without this one all keys would have more in common.
+            writer.push(Change::Delete(b"z"));
+            for turn in (0..100_u16).map(|n| (n * 37 % 100) as u8) {
+                writer.push(Change::Put(format!("the-same-start-{turn:03}").as_bytes(), &[epoch as u8, turn]));
+            }
+            Commit { epoch: Epoch(epoch), blocks: writer.finish(), marker: Vec::new() }
+        });
+        let bulk = Bulk::merge(&commits.collect::<Vec<_>>()).unwrap();
+        let mut found = Vec::new();
+        bulk.tables[0]
+            .writes(|key, value| {
+                found.push((String::from_utf8(key[2..].to_vec()).unwrap(), value.map(<[u8]>::to_vec)));
+                Ok(())
+            })
+            .unwrap();
+        let expected = (0..100).map(|n| (format!("the-same-start-{n:03}"), Some(vec![3, n])));
+        assert_eq!(found, expected.chain([("z".to_owned(), None)]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_table_with_and_without_windows_is_refused() {
+        let mut writer = BlockWriter::new(Shard(0), Epoch(1));
+        writer.section("t", Namespace::NONE);
+        writer.push(Change::Delete(b"a"));
+        writer.section("t", Namespace::window(0));
+        writer.push(Change::Delete(b"a"));
+        let commit = Commit { epoch: Epoch(1), blocks: writer.finish(), marker: Vec::new() };
+        assert_eq!(Bulk::merge([&commit]).unwrap_err().kind(), crate::Kind::Bug);
+    }
 
     #[test]
     fn heads_order_as_keys_do() {

@@ -3,6 +3,11 @@
 //! With the feature `failpoints`, `HEADWATER_CRASH=NAME:N` aborts at the N-th pass of the place called NAME. Without
 //! it nothing is compiled in.
 
+/// The names of all places.
+#[cfg(feature = "failpoints")]
+pub const CRASH_POINTS: [&str; 6] =
+    ["log.append.before", "log.append.after", "trim", "bulk.sst.written", "bulk.ingested", "bulk.before_position"];
+
 /// A place that a crash can be asked for.
 #[cfg(not(feature = "failpoints"))]
 #[inline]

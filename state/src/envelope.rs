@@ -32,7 +32,7 @@ pub(crate) fn check(commit: &Commit, last: Epoch) -> Result<BTreeMap<Shard, u32>
 }
 
 /// The envelope of a commit whose blocks have these `counts`.
-#[cfg_attr(not(feature = "rocks"), allow(dead_code))]
+#[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "a log in memory only checks"))]
 pub(crate) fn seal(commit: &Commit, counts: &BTreeMap<Shard, u32>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(commit.marker.len() + counts.len() * 6 + 23);
     bytes.push(VERSION);
@@ -61,7 +61,7 @@ fn digest<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> u64 {
 }
 
 /// An envelope that has been read back.
-#[cfg_attr(not(feature = "rocks"), allow(dead_code))]
+#[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "a log in memory only checks"))]
 pub(crate) struct Envelope<'a> {
     epoch: Epoch,
     counts: BTreeMap<Shard, u32>,
@@ -70,7 +70,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) marker: &'a [u8],
 }
 
-#[cfg_attr(not(feature = "rocks"), allow(dead_code))]
+#[cfg_attr(not(feature = "rocks"), allow(dead_code, reason = "a log in memory only checks"))]
 impl<'a> Envelope<'a> {
     /// Reads the envelope of the commit of `epoch`.
     pub(crate) fn open(epoch: Epoch, bytes: &'a [u8]) -> Result<Self> {

@@ -9,6 +9,7 @@ extern crate self as headwater_state;
 pub mod block;
 mod bulk;
 mod codec;
+#[cfg(feature = "rocks")]
 mod crash;
 mod envelope;
 mod error;
@@ -32,6 +33,8 @@ mod text;
 mod write_behind;
 
 pub use bulk::{Bulk, TableBulk};
+#[cfg(feature = "failpoints")]
+pub use crash::CRASH_POINTS;
 pub use error::{Error, Kind, Result};
 pub use headwater_state_derive::Key;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};

@@ -1,6 +1,7 @@
 //! What one worker may touch: its own shards of every table, under one memory budget and one epoch.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     notes: RefCell<Vec<Note>>,
     restored: Vec<Note>,
     pub rotations: RefCell<Rotations>,
+    gauges: RefCell<BTreeMap<(&'static str, String), i64>>,
 }
 
 pub(crate) const NOT_OWNED: u16 = u16::MAX;
@@ -89,6 +91,7 @@ impl LocalState {
             notes: RefCell::new(Vec::new()),
             restored,
             rotations: RefCell::default(),
+            gauges: RefCell::default(),
             options,
         };
         Self { shared: Rc::new(shared) }
@@ -126,6 +129,17 @@ impl LocalState {
     /// Keeps a note with this epoch. Operators write theirs at every checkpoint.
     pub fn note(&self, note: Note) {
         self.shared.notes.borrow_mut().push(note);
+    }
+
+    /// Shows a number of an operator to the people who watch the job. It is not part of the state.
+    pub fn set_gauge(&self, name: &'static str, operator: &str, value: i64) {
+        self.shared.gauges.borrow_mut().insert((name, operator.to_owned()), value);
+    }
+
+    /// The numbers called `name`, of every operator that shows one.
+    pub fn gauges(&self, name: &'static str) -> Vec<(String, i64)> {
+        let gauges = self.shared.gauges.borrow();
+        gauges.iter().filter(|((other, _), _)| *other == name).map(|((_, id), value)| (id.clone(), *value)).collect()
     }
 
     /// Estimated bytes of this epoch's blocks so far: an epoch is ended when it grows too large.

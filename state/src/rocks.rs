@@ -8,6 +8,8 @@ mod errors;
 mod ingest;
 mod log;
 mod options;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

@@ -20,6 +20,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// As [`multi_get`](Self::multi_get).
+    #[expect(clippy::type_complexity, reason = "a name would hide what is called with what")]
     fn scan(
         &self,
         table: &str,

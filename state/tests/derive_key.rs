@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+#[path = "support/compile.rs"]
+mod compile;
+
 use headwater_state::{Key, Text, hash_bytes};
 use proptest::prelude::*;
 
@@ -180,5 +183,5 @@ fn a_changed_struct_has_another_shape() {
 
 #[test]
 fn what_cannot_be_a_key_is_said_plainly() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    compile::check(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail"), "headwater_state");
 }

@@ -1,4 +1,5 @@
 //! The write-ahead log is cut or damaged: what opens then is the state after some commit, or `Corrupt` is said.
+#![cfg(test)]
 #![cfg(feature = "rocks")]
 
 mod support;
@@ -87,7 +88,7 @@ fn damage(log: &Path, random: &mut Random) -> String {
     match random.below(8) {
         0 => {
             fs::remove_file(log).unwrap();
-            return "removed".into();
+            "removed".into()
         }
         1 | 2 if at < bytes.len() => {
             bytes[at] ^= 1 << random.below(8);

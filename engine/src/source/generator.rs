@@ -1,7 +1,5 @@
 //! Records made by a function of their number.
 
-#![expect(clippy::disallowed_methods, reason = "a rate is records per second of the wall clock")]
-
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -10,8 +8,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::pace::Pace;
-use super::{Partition, Poll, Polled, Random, Source};
-use crate::{Error, Result};
+use super::{Partition, Poll, Polled, Random, Source, another};
+use crate::{Error, Result, clock};
 
 /// Makes records by number. Record `n` is a function of the seed and `n` and of nothing else, so that after a crash the
 /// same records come again.
@@ -94,9 +92,7 @@ impl<T: 'static, M: Fn(u64, &mut Random) -> T + Send + Sync + 'static> Source<T>
         let first = first.ok_or_else(|| Error::bug(format!("no partition {partition} of a generator")))?;
         let place = match position {
             None => Place { seed, partitions, next: first },
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                Error::corrupt(format!("position of a generator cannot be read: {text}")).caused_by(error)
-            })?,
+            Some(text) => serde_json::from_str(text).map_err(|_| another("a generator", text))?,
         };
         if (place.seed, place.partitions) != (seed, partitions) {
             return Err(Error::config(format!(
@@ -106,7 +102,7 @@ impl<T: 'static, M: Fn(u64, &mut Random) -> T + Send + Sync + 'static> Source<T>
             )));
         }
         let share = partitions.get() as f64;
-        let pace = self.rate.map(|rate| (Pace::new(rate / share), Instant::now()));
+        let pace = self.rate.map(|rate| (Pace::new(rate / share), clock::now()));
         Ok(Box::new(Made { make: Arc::clone(&self.make), place, count, pace }))
     }
 }

@@ -1,4 +1,5 @@
-//~ the trait bound `Order: 
+//~ the trait bound `Order: serde::Deserialize
+//~ consider adding `#[derive(serde::Deserialize)]` to your `Order` type
 use headwater::prelude::*;
 
 struct Order {

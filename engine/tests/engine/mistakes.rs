@@ -48,7 +48,7 @@ fn a_binding_for_a_topic_that_is_not_there() {
 #[test]
 fn one_topic_written_twice() {
     let job = Job::new("twice");
-    let (even, odd) = job.source(Topic::json::<u64>("numbers")).branch(|number: &u64| number % 2 == 0);
+    let (even, odd) = job.source(Topic::json::<u64>("numbers")).branch(|number: &u64| number.is_multiple_of(2));
     even.sink(Topic::json("out"));
     odd.sink(Topic::json("out"));
     assert_eq!(message(&job), "topic `out` is written by two sinks: unite the streams with `.union(…)` first");
@@ -70,4 +70,63 @@ fn all_mistakes_are_listed_at_once() {
     drop(job.source(Topic::json::<u64>("numbers")));
     let text = message(&job);
     assert!(text.starts_with("the pipeline has 2 mistakes:\n  - "), "{text}");
+}
+
+fn counted(job: &Job, topic: &str, id: Option<&str>) {
+    let windows = job
+        .source(Topic::json::<u64>(topic))
+        .event_time(|number| Timestamp::from_seconds(*number as i64), Lateness::NONE)
+        .key_by(|number| number % 3)
+        .window(Tumbling::minutes(1));
+    let windows = match id {
+        Some(id) => windows.id(id),
+        None => windows,
+    };
+    windows.count().on_close().map(|pane| pane.value).sink(Topic::json(format!("{topic}-counts")));
+}
+
+#[test]
+fn two_operators_with_one_id() {
+    let job = Job::new("twins");
+    counted(&job, "a", Some("per-minute"));
+    counted(&job, "b", Some("per-minute"));
+    assert_eq!(
+        message(&job),
+        "two operators with state have the id `per-minute` (a window and a window): give each its own with `.id(\"…\")`"
+    );
+}
+
+#[test]
+fn an_operator_without_an_id() {
+    let job = Job::new("nameless");
+    counted(&job, "a", Some(""));
+    assert_eq!(message(&job), "the id of a window is empty: give it one with `.id(\"…\")`");
+}
+
+#[test]
+fn a_window_without_event_time() {
+    let job = Job::new("timeless");
+    job.source(Topic::json::<u64>("numbers"))
+        .key_by(|number| number % 3)
+        .window(Tumbling::minutes(1))
+        .count()
+        .on_close()
+        .map(|pane| pane.value)
+        .sink(Topic::json("counts"));
+    let text = message(&job);
+    assert!(text.starts_with("the window `numbers` has no event time: say when records happened"), "{text}");
+}
+
+#[test]
+fn windows_of_no_length() {
+    let job = Job::new("empty-windows");
+    job.source(Topic::json::<u64>("numbers"))
+        .event_time(|number| Timestamp::from_seconds(*number as i64), Lateness::NONE)
+        .key_by(|number| number % 3)
+        .window(Tumbling::seconds(0))
+        .count()
+        .on_close()
+        .map(|pane| pane.value)
+        .sink(Topic::json("counts"));
+    assert!(message(&job).starts_with("the window `numbers`: "), "{}", message(&job));
 }

@@ -97,3 +97,61 @@ fn two_processes_cannot_share_a_state_directory() {
         job.run(&options(directory), &Control::default()).unwrap();
     });
 }
+
+#[test]
+fn a_topic_bound_to_another_kind_of_input_is_a_mistake_not_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions { state: Some(directory.path().join("state")), ..RunOptions::default() };
+    let run = |input: Input| {
+        let job = Job::new("rebound");
+        job.source(Topic::json::<u64>("numbers")).sink(Topic::json("out"));
+        job.bind_input("numbers", input);
+        job.bind_output("out", Output::of(Captured::<u64>::new()));
+        job.run(&options, &Control::default())
+    };
+    run(Input::of(Rows::new(vec![1_u64, 2]))).unwrap();
+    let error = run(Input::of(Generator::new(1, |number, _| number).count(3))).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.message().contains("bind the topic as it was bound, or start over with --fresh"), "{error}");
+}
+
+/// Counts per minute under `id`, with windows of `minutes`.
+fn counting(directory: &Path, id: &str, minutes: u64) -> Job {
+    let job = Job::new("counting");
+    job.source(Topic::json::<u64>("numbers"))
+        .event_time(|number| Timestamp::from_seconds(*number as i64), Lateness::NONE)
+        .key_by(|number| number % 3)
+        .window(Tumbling::minutes(minutes))
+        .id(id)
+        .count()
+        .on_close()
+        .map(|pane| pane.value)
+        .sink(Topic::json("out"));
+    job.bind_input("numbers", Input::Files(directory.join("in.jsonl").to_str().unwrap().to_owned()));
+    job.bind_output("out", Output::File(directory.join("out.jsonl")));
+    job
+}
+
+#[test]
+fn a_changed_pipeline_is_refused_with_the_difference() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in.jsonl"), "1\n2\n").unwrap();
+    let run = |job: Job, options: RunOptions| job.run(&options, &Control::default());
+    run(counting(directory, "per-window", 1), options(directory)).unwrap();
+
+    let error = run(counting(directory, "per-window", 5), options(directory)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    let text = error.to_string();
+    assert!(
+        text.contains("1 minute") && text.contains("5 minutes") || text.contains("1 min") && text.contains("5 min"),
+        "{text}"
+    );
+
+    let error = run(counting(directory, "renamed", 1), options(directory)).unwrap_err();
+    assert!(error.to_string().contains("--drop per-window/panes"), "{error}");
+
+    let dropping = RunOptions { drop_tables: vec!["per-window/panes".into()], ..options(directory) };
+    let summary = run(counting(directory, "renamed", 1), dropping).unwrap();
+    assert_eq!(summary.records_in, 0, "positions stay: only the table goes");
+}

@@ -20,7 +20,7 @@ fn branch_union_flat_map_filter_and_clones() {
     for workers in [1, 2, 3] {
         let job = Job::new("shapes");
         let numbers_in = job.source(Topic::json::<u64>("numbers"));
-        let (even, odd) = numbers_in.branch(|number: &u64| number % 2 == 0);
+        let (even, odd) = numbers_in.branch(|number: &u64| number.is_multiple_of(2));
         let tens = even.map(|number| number * 10);
         let copies = odd.flat_map(|number| vec![number; 2]);
         let all = tens.union(copies);

@@ -206,9 +206,9 @@ fn a_file_that_goes_before_it_is_begun_is_missed() {
 }
 
 #[test]
-fn a_position_that_cannot_be_read_is_corrupt() {
+fn a_position_of_another_kind_of_input_is_refused() {
     let folder = three_files();
     let error = source(&folder).open("0", Some("7")).err().unwrap();
-    assert_eq!(error.kind(), Kind::Corrupt);
-    assert_eq!(error.message(), "position in files cannot be read: 7");
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.message().starts_with("what was read before is not files: its position is 7; "), "{error}");
 }

@@ -56,8 +56,8 @@ fn a_bad_record_says_where_it_stands() {
         payload: payload.into(),
     };
     let expected = [
-        bad("line 3 (byte 5)", "expected value at line 1 column 2", "[x]"),
-        bad("line 5 (byte 13)", "EOF while parsing a list at line 1 column 2", "[3"),
+        bad("line 3 (byte 5)", "expected value at column 2", "[x]"),
+        bad("line 5 (byte 13)", "EOF while parsing a list at column 2", "[3"),
     ];
     assert_eq!(polled.bad, expected);
 }

@@ -76,7 +76,7 @@ fn memory_is_read_from_every_position() {
     assert_eq!(rest(source.open("1", None).unwrap().as_mut()).unwrap(), [0; 0]);
     let expected = "input in memory has 3 records, and 4 were read: give all of them, or start over with --fresh";
     Folder::new().assert_config(source.open("0", Some("4")), expected);
-    assert_eq!(source.open("0", Some("x")).err().unwrap().kind(), Kind::Corrupt);
+    assert_eq!(source.open("0", Some("x")).err().unwrap().kind(), Kind::Config);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The rules themselves, tested: text that each must find, and text that none may.
 
-use super::{FILE_LINES, FUNCTION_LINES, check};
+use super::{CLOCKS, FILE_LINES, FUNCTION_LINES, check, stale};
 
 /// A sample, and how the one violation in it begins: the sample is checked as if it were that file.
 fn assert_found(text: &str, expected: &str) {
@@ -57,6 +57,13 @@ fn clocks() {
     assert_passes("engine/src/clock.rs", "fn f() -> Instant { Instant::now() }");
     assert_passes("benches/a.rs", "fn f() -> Instant { Instant::now() }");
     assert_passes("engine/tests/a.rs", "fn f() { thread::sleep(d) }");
+}
+
+#[test]
+fn stale_exemptions() {
+    let files = [("a.rs", "fn f() { Instant::now() }"), ("b.rs", "// Instant::now")];
+    let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    assert_eq!(stale(&["a.rs", "b.rs", "gone.rs"], CLOCKS, &files), ["b.rs", "gone.rs"]);
 }
 
 #[test]

@@ -146,6 +146,8 @@ impl Progress {
 
     /// Keeps it with this epoch: a note per shard.
     pub fn note(&self, operator: &str, local: &LocalState) {
+        let open: BTreeSet<Timestamp> = self.shards.iter().flat_map(|shard| &shard.open).copied().collect();
+        local.set_gauge("open windows", operator, open.len() as i64);
         for shard in &self.shards {
             local.note(Note { operator: operator.to_owned(), scope: shard.scope(), text: shard.text() });
         }

@@ -22,7 +22,7 @@ pub(super) struct LogState {
     /// Commits through this epoch are to be deleted with the next one.
     trim: Epoch,
     /// A write has failed: whether it counts is known after reopening, so nothing may follow it.
-    failed: bool,
+    pub(super) failed: bool,
 }
 
 impl LogState {

@@ -124,6 +124,7 @@ pub fn same(store: &dyn Store, model: &Tables) -> Result<(), String> {
 }
 
 /// A seed from `HEADWATER_SEED`, or a new one; printed, so that a failure can be repeated.
+#[expect(clippy::disallowed_methods, reason = "every run draws another seed")]
 pub fn seed() -> u64 {
     let seed = match std::env::var("HEADWATER_SEED") {
         Ok(seed) => seed.parse().unwrap(),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::lines::Lines;
+use crate::source::another;
 use crate::{Error, Result};
 
 /// A place in a file, with what tells the file from another.
@@ -41,8 +42,7 @@ pub(super) struct Position {
 impl Position {
     /// Reads what [`Finished::position`] wrote.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text)
-            .map_err(|error| Error::corrupt(format!("position in files cannot be read: {text}")).caused_by(error))
+        serde_json::from_str(text).map_err(|_| another("files", text))
     }
 
     /// Checks that every file read before the current one is in `files`, unchanged, and that none came before them.

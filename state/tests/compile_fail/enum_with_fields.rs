@@ -1,3 +1,4 @@
+//~ `Shop` has fields: an enum that is a key has none
 use headwater_state::Key;
 
 #[derive(Clone, PartialEq, Eq, Key)]

@@ -1,3 +1,5 @@
+//~ `f64` cannot be a key
+//~ floats and maps have no canonical bytes
 use headwater_state::Key;
 
 #[derive(Clone, PartialEq, Key)]

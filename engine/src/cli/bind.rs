@@ -1,0 +1,142 @@
+//! `--input NAME=FILE` and `--output NAME=FILE`: what the job's topics stand for in this run.
+
+use std::path::{Path, PathBuf};
+
+use crate::binding::{Input, Output};
+use crate::job::Job;
+use crate::{Error, Result};
+
+use super::flags::BindFlags;
+
+/// Binds the topics that the command line names; the others stay as the job bound them.
+///
+/// # Errors
+/// `Config` for a name that the job does not have, with those that it has.
+pub(super) fn bind(job: &Job, flags: &BindFlags) -> Result<()> {
+    let input_topics = Topics { flag: "--input", verb: "reads", names: job.input_topics() };
+    for (topic, file) in input_topics.resolve(&flags.inputs)? {
+        if file == "-" {
+            return Err(Error::config(
+                "--input -: standard input cannot be read a second time after a crash\nhelp: write it to a file first",
+            ));
+        }
+        job.bind_input(topic, Input::Files(file.to_owned()));
+    }
+    let output_topics = Topics { flag: "--output", verb: "writes", names: job.output_topics() };
+    for (topic, file) in output_topics.resolve(&flags.outputs)? {
+        let output = if file == "-" { Output::Stdout } else { Output::File(PathBuf::from(file)) };
+        job.bind_output(topic, output);
+    }
+    Ok(())
+}
+
+/// The topics that one kind of flag may name.
+struct Topics {
+    flag: &'static str,
+    verb: &'static str,
+    names: Vec<String>,
+}
+
+impl Topics {
+    /// The topic and the file of each value.
+    fn resolve<'a>(&'a self, values: &'a [String]) -> Result<Vec<(&'a str, &'a str)>> {
+        let mut bound: Vec<(&str, &str)> = Vec::new();
+        for value in values {
+            let (topic, file) = self.split(value)?;
+            if bound.iter().any(|(other, _)| *other == topic) {
+                let remedy = if self.flag == "--input" {
+                    "name several files by a pattern, such as 'data/*.jsonl'"
+                } else {
+                    "name one file"
+                };
+                return Err(Error::config(format!("{} names {topic} twice\nhelp: {remedy}", self.flag)));
+            }
+            bound.push((topic, file));
+        }
+        Ok(bound)
+    }
+
+    /// Cuts at the first `=` if a topic stands before it. Otherwise the whole is a file, of the only topic.
+    fn split<'a>(&'a self, value: &'a str) -> Result<(&'a str, &'a str)> {
+        let Self { flag, .. } = self;
+        let named = value.split_once('=');
+        if let Some((name, file)) = named
+            && let Some(topic) = self.names.iter().find(|topic| *topic == name)
+        {
+            if file.is_empty() {
+                return Err(Error::config(format!("{flag} {value}: no file behind the `=`")));
+            }
+            return Ok((topic, file));
+        }
+        match (named, self.names.as_slice()) {
+            // `trasnactions=in.jsonl` is a slip, `data/day=1.jsonl` is a file.
+            (Some((name, file)), _) if is_name(name) && !Path::new(value).exists() => {
+                let remedy = match self.names.as_slice() {
+                    [] => String::new(),
+                    [topic] => format!("\nhelp: {flag} {topic}={file}, or {flag} {topic}={value} if that is the file"),
+                    names => format!("\nhelp: it {} {}", self.verb, names.join(", ")),
+                };
+                Err(Error::config(format!("{flag} {value}: the job {} no topic {name}{remedy}", self.verb)))
+            }
+            (_, [topic]) => Ok((topic, value)),
+            (_, []) => Err(Error::config(format!("{flag} {value}: the job {} no topic", self.verb))),
+            (_, names) => {
+                let (names, first) = (names.join(", "), &names[0]);
+                let remedy = format!("help: say which is meant, as in {flag} {first}={value}");
+                Err(Error::config(format!("{flag} {value}: the job {} several topics: {names}\n{remedy}", self.verb)))
+            }
+        }
+    }
+}
+
+/// Whether a word may be meant as a topic's name.
+fn is_name(word: &str) -> bool {
+    let is_letter = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    !word.is_empty() && word.chars().all(is_letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(names: &[&str]) -> Topics {
+        Topics { flag: "--input", verb: "reads", names: names.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    fn refusal(names: &[&str], values: &[&str]) -> String {
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        let topics = inputs(names);
+        topics.resolve(&values).expect_err("it should be refused").to_string()
+    }
+
+    #[test]
+    fn the_name_may_be_left_out_where_there_is_one_topic() {
+        let one = inputs(&["orders"]);
+        assert_eq!(one.split("in.jsonl").unwrap(), ("orders", "in.jsonl"));
+        assert_eq!(one.split("orders=in.jsonl").unwrap(), ("orders", "in.jsonl"));
+    }
+
+    #[test]
+    fn a_file_may_contain_an_equals_sign() {
+        let one = inputs(&["orders"]);
+        assert_eq!(one.split("data/day=1.jsonl").unwrap(), ("orders", "data/day=1.jsonl"));
+        assert_eq!(one.split("orders=day=1.jsonl").unwrap(), ("orders", "day=1.jsonl"));
+    }
+
+    #[test]
+    fn an_unknown_topic_is_answered_with_the_known_ones() {
+        let text = refusal(&["orders"], &["oders=in.jsonl"]);
+        assert!(text.contains("the job reads no topic oders\nhelp: --input orders=in.jsonl"), "{text}");
+        let text = refusal(&["orders", "users"], &["oders=in.jsonl"]);
+        assert!(text.contains("it reads orders, users"), "{text}");
+        let text = refusal(&["orders", "users"], &["in.jsonl"]);
+        assert!(text.contains("--input orders=in.jsonl"), "{text}");
+    }
+
+    #[test]
+    fn a_topic_is_bound_once() {
+        let text = refusal(&["orders"], &["a.jsonl", "orders=b.jsonl"]);
+        assert!(text.contains("orders twice"), "{text}");
+        assert!(refusal(&["orders"], &["orders="]).contains("no file"));
+    }
+}

@@ -1,0 +1,84 @@
+//! SIGINT and SIGTERM: the first stops the job after the running epoch, a second one exits at once.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::run::Control;
+use crate::{Error, Result};
+
+/// Watches for signals until the process ends, on a thread of its own; after `limit` it stops the job as a signal does.
+/// `close` runs before an exit at once, and gives the terminal back.
+///
+/// # Errors
+/// `Unavailable` where the system refuses.
+pub(crate) fn watch(control: Control, limit: Option<Duration>, close: impl FnOnce() + Send + 'static) -> Result<()> {
+    let refused = |error| Error::unavailable("signals cannot be watched").caused_by(error);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+    // Registered here and not on the thread: a signal that comes right after this call is seen.
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::register().map_err(refused)?
+    };
+    let thread = thread::Builder::new().name("signals".into());
+    let body = move || exit(runtime.block_on(stop_then_exit(&mut signals, &control, limit)), close);
+    thread.spawn(body).map_err(refused)?;
+    Ok(())
+}
+
+/// Ends the process with nothing run on the way out: other threads are in the midst of their work, and what is not
+/// committed is not wanted.
+pub(crate) fn exit(code: i32, close: impl FnOnce()) -> ! {
+    close();
+    signal_hook::low_level::exit(code)
+}
+
+/// The exit code of a process that this signal ended.
+pub(crate) const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
+
+/// Returns the exit code when a second signal has come.
+async fn stop_then_exit(signals: &mut Signals, control: &Control, limit: Option<Duration>) -> i32 {
+    let first = match limit {
+        Some(limit) => timeout(limit, signals.next()).await.ok(),
+        None => Some(signals.next().await),
+    };
+    control.stop();
+    if first.is_some() {
+        tracing::info!("stopping after this epoch; once more to exit at once");
+    } else {
+        // Nobody has asked yet.
+        signals.next().await;
+    }
+    signals.next().await
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn register() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one, and returns the exit code that belongs to it.
+    async fn next(&mut self) -> i32 {
+        poll_fn(|cx| {
+            if self.interrupt.poll_recv(cx).is_ready() {
+                Poll::Ready(INTERRUPTED)
+            } else if self.terminate.poll_recv(cx).is_ready() {
+                Poll::Ready(TERMINATED)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
