@@ -29,7 +29,7 @@ pub fn examples() -> &'static Path {
     EXAMPLES.get_or_init(|| {
         let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "-p", "headwater-examples", "--examples", "--all-features"]);
+        build.args(["build", "--locked", "--workspace", "--examples", "--all-features"]); // as the tests are built
         build.arg("--target-dir").arg(profile.parent().unwrap());
         if profile.ends_with("release") {
             build.arg("--release");

@@ -223,7 +223,7 @@ proptest! {
                     times[1] = times[1].max(to);
                     harness.push(Message::Tick(Timestamp::from_millis(to))).unwrap();
                 }
-                Action::Work => { harness.work().unwrap(); }
+                Action::Work => assert_eq!(harness.work().unwrap(), Progress::Done),
                 Action::Commit => {
                     harness.settle().unwrap();
                     harness.commit().unwrap();
