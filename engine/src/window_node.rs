@@ -51,8 +51,10 @@ where
             let opened = operator.open::<R>(&build.local, late)?;
             let late_rows = operator.late_rows.clone();
             if build.worker == 0 {
-                // The counter is shared by all workers: one of them reports it.
-                build.gauges.push(Box::new(move |counts| counts.late += late_rows.get()));
+                // The counter is shared by all workers: one of them reports it. It outlives an attempt that failed,
+                // whose rows are in the totals as far as they were committed, and come again otherwise.
+                let counted_before = late_rows.get();
+                build.gauges.push(Box::new(move |counts| counts.late += late_rows.get() - counted_before));
             }
             Ok(vec![chain(build, opened, next)])
         }),
