@@ -53,6 +53,7 @@ impl Coordinator<'_> {
         // The first commit of a job has no records: it says where the outputs begin, so that what is written to them
         // before the next one is known to be nobody else's.
         let mut committed_last = self.epoch == Epoch(0) && self.commit(Vec::new(), &base, false)?;
+        self.settle_watermarks()?;
         loop {
             self.tell(|| Inbound::Resume { committed: committed_last })?;
             self.tick()?;
@@ -71,6 +72,13 @@ impl Coordinator<'_> {
         self.write_behind.flush_and_wait()?;
         self.write_behind.close()?;
         Ok(self.commits)
+    }
+
+    /// Sends a barrier through every worker before any record: behind it each has heard which of its peers are idle
+    /// and which watermarks were restored. Without it, whether a record of the first epoch is late would depend on who
+    /// spoke first. Nothing is committed: the epoch has not begun.
+    fn settle_watermarks(&mut self) -> Result<()> {
+        self.stop_all().map(drop)
     }
 
     fn tell(&self, inbound: impl Fn() -> Inbound) -> Result<()> {

@@ -107,7 +107,8 @@ impl Worker {
             batch_rows,
             epoch_bytes_max,
             next_source: 0,
-            phase: Phase::Waiting,
+            // Not `Waiting`: the barrier that comes first must pass from worker to worker.
+            phase: Phase::Full,
             pending: false,
             told_end: false,
             early: VecDeque::new(),

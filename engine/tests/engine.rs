@@ -7,6 +7,10 @@ mod bad_records;
 mod compile_fail;
 #[path = "engine/determinism.rs"]
 mod determinism;
+#[path = "engine/flaky.rs"]
+mod flaky;
+#[path = "engine/late.rs"]
+mod late;
 #[path = "engine/mistakes.rs"]
 mod mistakes;
 #[path = "engine/restart.rs"]

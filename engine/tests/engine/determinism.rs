@@ -2,83 +2,15 @@
 //! model that knows nothing of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater::operators::Keying;
 use headwater::prelude::*;
-use headwater::source::{Partition, Poll, Polled, Source};
 use headwater::{KeyedStream, WindowedStream};
 use proptest::prelude::*;
 
-type Row = (u8, i64, i64);
+use crate::flaky::{Flaky, Row, Way, way};
+
 type Answer = BTreeMap<(u8, i64), String>;
-
-/// Rows that fail to be read now and then: each failure is a crash, after which the job goes on from its last commit.
-#[derive(Clone)]
-struct Flaky {
-    rows: Arc<Vec<Row>>,
-    polls: Arc<AtomicU64>,
-    fail_at: Arc<Vec<u64>>,
-}
-
-impl Source<Row> for Flaky {
-    fn describe(&self) -> String {
-        "rows that fail".into()
-    }
-    fn partitions(&self) -> Result<Vec<String>> {
-        Ok(vec!["0".into()])
-    }
-    fn open(&self, _: &str, position: Option<&str>) -> Result<Box<dyn Partition<Row>>> {
-        let next = position.map_or(0, |position| position.parse().unwrap());
-        Ok(Box::new(FlakyPartition { source: self.clone(), next }))
-    }
-}
-
-struct FlakyPartition {
-    source: Flaky,
-    next: usize,
-}
-
-impl Partition<Row> for FlakyPartition {
-    fn poll(&mut self, polled: &mut Polled<Row>, rows_max: usize) -> Result<Poll> {
-        let poll = self.source.polls.fetch_add(1, Ordering::Relaxed);
-        if self.source.fail_at.contains(&poll) {
-            return Err(Error::unavailable("the test pulled the plug"));
-        }
-        let end = (self.next + rows_max).min(self.source.rows.len());
-        polled.records.extend_from_slice(&self.source.rows[self.next..end]);
-        polled.bytes += polled.records.len() * size_of::<Row>();
-        self.next = end;
-        Ok(if end == self.source.rows.len() { Poll::End } else { Poll::Records })
-    }
-    fn position(&self) -> String {
-        self.next.to_string()
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Way {
-    batch_rows: usize,
-    workers: usize,
-    memory_bytes: usize,
-    commit_ms: u64,
-    fail_at: Vec<u64>,
-}
-
-fn way() -> impl Strategy<Value = Way> {
-    let memory = prop_oneof![Just(2_000usize), Just(40_000), Just(1 << 30)];
-    let fail_at = prop::collection::vec(0u64..60, 0..2);
-    (1usize..40, 1usize..4, memory, 0u64..4, fail_at).prop_map(
-        |(batch_rows, workers, memory_bytes, commit_ms, fail_at)| Way {
-            batch_rows,
-            workers,
-            memory_bytes,
-            commit_ms,
-            fail_at,
-        },
-    )
-}
 
 /// Rows (key, value, time in seconds), each at most 30 seconds behind the newest before it.
 fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -108,18 +40,11 @@ where
     pipeline(keyed(timed).window(Tumbling::minutes(1)))
         .map(|pane| (pane.key, pane.window.end.as_millis() / 1_000, format!("{:?}", pane.value)))
         .sink(Topic::json("out"));
-    let source = Flaky { rows: Arc::new(rows.to_vec()), polls: Arc::default(), fail_at: Arc::new(way.fail_at.clone()) };
+    let source = Flaky::new(rows, way);
     job.bind_input("rows", Input::of(source));
     let out = Captured::<(u8, i64, String)>::new();
     job.bind_output("out", Output::of(out.clone()));
-    let options = RunOptions {
-        workers: way.workers,
-        batch_rows: way.batch_rows,
-        memory_bytes: way.memory_bytes,
-        commit_interval: Duration::from_millis(way.commit_ms),
-        ..RunOptions::default()
-    };
-    let summary = job.run(&options, &Control::default()).unwrap();
+    let summary = job.run(&way.options(), &Control::default()).unwrap();
     assert_eq!(summary.committed.late, 0);
     assert_eq!(summary.committed.records_in, rows.len() as u64);
     out.take()
