@@ -191,7 +191,7 @@ impl<'a> Crew<'a> {
                     current: Rc::new(Cell::new(0)),
                 };
                 let epoch_bytes_max = shares.epoch / workers;
-                WorkerSeed { build, inbox, batch_rows: options.batch_rows, epoch_bytes_max }
+                WorkerSeed { build, inbox: Rc::new(inbox), batch_rows: options.batch_rows, epoch_bytes_max }
             };
             std::thread::Builder::new()
                 .name(format!("worker-{worker}"))

@@ -28,14 +28,14 @@ const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// What a worker is made from.
 pub(crate) struct WorkerSeed {
     pub build: Build,
-    pub inbox: Receiver<Inbound>,
+    pub inbox: Rc<Receiver<Inbound>>,
     pub batch_rows: usize,
     pub epoch_bytes_max: usize,
 }
 
 struct Worker {
     index: usize,
-    inbox: Receiver<Inbound>,
+    inbox: Rc<Receiver<Inbound>>,
     reports: Sender<Report>,
     local: LocalState,
     gate: Rc<Gate>,
@@ -70,6 +70,8 @@ pub(crate) fn run(nodes: &[Node], partitions: &[u32], seed: impl FnOnce() -> Wor
     let seed = seed();
     let reports = seed.build.reports.clone();
     let current = Rc::clone(&seed.build.current);
+    // Open until the report is sent: who finds it closed goes on to say so, and must not be heard first.
+    let inbox = Rc::clone(&seed.inbox);
     let result = catch_unwind(AssertUnwindSafe(|| Worker::build(nodes, partitions, seed)?.run()));
     let error = match result {
         Ok(Ok(())) => return,
@@ -78,6 +80,7 @@ pub(crate) fn run(nodes: &[Node], partitions: &[u32], seed: impl FnOnce() -> Wor
     };
     // Nobody is left to tell if the coordinator is gone.
     drop(reports.send(Report::Failed(error)));
+    drop(inbox);
 }
 
 fn panicked(nodes: &[Node], current: &Cell<usize>, panic: &(dyn std::any::Any + Send)) -> Error {

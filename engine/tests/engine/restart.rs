@@ -5,6 +5,8 @@ use std::path::Path;
 
 use headwater::prelude::*;
 
+use crate::flaky::{Flaky, Row, Way};
+
 fn job(directory: &Path, input: &str) -> Job {
     let job = Job::new("copy");
     job.source(Topic::json::<u64>("numbers")).map(|number| number * 2).sink(Topic::json("out"));
@@ -154,4 +156,25 @@ fn a_changed_pipeline_is_refused_with_the_difference() {
     let dropping = RunOptions { drop_tables: vec!["per-window/panes".into()], ..options(directory) };
     let summary = run(counting(directory, "renamed", 1), dropping).unwrap();
     assert_eq!(summary.records_in, 0, "positions stay: only the table goes");
+}
+
+#[test]
+fn a_job_that_fails_says_why_however_many_workers_there_are() {
+    let rows: Vec<Row> = (0..40).map(|second| (second as u8 % 8, 1, second)).collect();
+    for run in 0..200 {
+        let way = Way { batch_rows: 1, workers: 4, memory_bytes: 1 << 20, commit_ms: 0, fail_at: vec![run % 37] };
+        let job = Job::new("failing");
+        job.source(Topic::json::<Row>("rows"))
+            .event_time(|row| Timestamp::from_seconds(row.2), Lateness::seconds(1))
+            .key_by(|row| row.0)
+            .window(Tumbling::seconds(1))
+            .count()
+            .on_update()
+            .map(|pane| pane.value)
+            .sink(Topic::json("counts"));
+        job.bind_input("rows", Input::of(Flaky::new(&rows, &way)));
+        job.bind_output("counts", Output::of(Captured::<u64>::new()));
+        let error = job.run(&RunOptions { restarts_max: 0, ..way.options() }, &Control::default()).unwrap_err();
+        assert!(format!("{error:?}").contains("the test pulled the plug"), "run {run}: {error:?}");
+    }
 }
