@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_operators::{Aggregate, Fork, Keying, Output, Panes, Records, SideOutput, Trigger, WindowAggregate};
+use headwater_operators::{
+    Aggregate, Counter, Fork, Keying, Output, Panes, Records, SideOutput, Trigger, WindowAggregate,
+};
 
 use headwater_operators::time::span;
 
@@ -48,14 +50,12 @@ where
                 late = Some(rows);
                 next = Box::new(Fork::new(next, SideOutput::new(control)));
             }
+            // One per worker and attempt: a worker that prepares has counted its own rows of the epoch, not its peers',
+            // and rows of an attempt that failed are counted when they come again.
+            let late_rows = Counter::new();
+            let operator = WindowAggregate { late_rows: late_rows.clone(), ..operator.clone() };
             let opened = operator.open::<R>(&build.local, late)?;
-            let late_rows = operator.late_rows.clone();
-            if build.worker == 0 {
-                // The counter is shared by all workers: one of them reports it. It outlives an attempt that failed,
-                // whose rows are in the totals as far as they were committed, and come again otherwise.
-                let counted_before = late_rows.get();
-                build.gauges.push(Box::new(move |counts| counts.late += late_rows.get() - counted_before));
-            }
+            build.gauges.push(Box::new(move |counts| counts.late += late_rows.get()));
             Ok(vec![chain(build, opened, next)])
         }),
     };
