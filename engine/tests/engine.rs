@@ -9,6 +9,8 @@ mod compile_fail;
 mod determinism;
 #[path = "engine/flaky.rs"]
 mod flaky;
+#[path = "engine/idle.rs"]
+mod idle;
 #[path = "engine/late.rs"]
 mod late;
 #[path = "engine/mistakes.rs"]

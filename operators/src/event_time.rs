@@ -35,7 +35,8 @@ const LAST: Timestamp = Timestamp::from_micros(i64::MAX - 1);
 /// least of those over the worker's active partitions.
 ///
 /// A batch is cut before a row that comes later than the lateness allows, so that the watermark reaches every such row
-/// however rows were batched. Partitions that are idle or have ended hold nothing back; where all are, `Idle` follows.
+/// however rows were batched. Partitions that are idle or have ended hold nothing back; where all are, the watermark
+/// goes to the greatest that any has reached, and `Idle` follows.
 /// A partition that has been announced and has sent nothing yet holds everything back. Each partition's newest time is
 /// committed: after a restart it takes up where it stood.
 ///
@@ -118,6 +119,12 @@ impl<R: Records, F: Times<R>> EventTime<R, F> {
     fn tell(&mut self) -> Result<()> {
         match self.least(None) {
             None if !self.idle && self.sent < Timestamp::MAX => {
+                // Else it would depend on which of them fell idle last.
+                let reached = self.partitions.values().map(|at| self.behind(at.newest)).max();
+                if let Some(reached) = reached.filter(|reached| *reached > self.sent) {
+                    self.sent = reached;
+                    self.next.send(Message::Watermark(reached))?;
+                }
                 self.idle = true;
                 self.next.send(Message::Idle)
             }

@@ -9,7 +9,9 @@ use crate::{Message, Output, Progress, Timestamp};
 
 /// Makes one stream of several: the inputs of an exchange, or a union of streams.
 ///
-/// The watermark is the least of the inputs that are neither idle nor ended, and never goes back. Barriers are aligned:
+/// The watermark is the least of the inputs that are neither idle nor ended, and never goes back. Where all are idle it
+/// is the greatest that any has reached, as in Flink's `StatusWatermarkValve`: else it would depend on which of them fell
+/// idle last. The end of time follows only when every input has reached it. Barriers are aligned:
 /// one is passed on when every input has delivered it, those that have ended included; until then an input that has
 /// delivered it sends nothing else. Ticks are merged as watermarks are, `Idle` follows
 /// when every input is idle, `End` when every input has ended.
@@ -25,7 +27,10 @@ pub struct Merge<R> {
 }
 
 struct Input {
+    /// Before the end of time.
     watermark: Timestamp,
+    /// Whether it has said the end of time: it holds nothing back from then on, and moves nobody else there.
+    over: bool,
     now: Timestamp,
     idle: bool,
     ended: bool,
@@ -43,7 +48,14 @@ pub struct MergeInput<R> {
 impl<R> Merge<R> {
     /// The inputs of a merge before `next`.
     pub fn inputs(count: usize, next: Box<dyn Output<R>>) -> Vec<MergeInput<R>> {
-        let new = || Input { watermark: Timestamp::MIN, now: Timestamp::MIN, idle: false, ended: false, barriers: 0 };
+        let new = || Input {
+            watermark: Timestamp::MIN,
+            over: false,
+            now: Timestamp::MIN,
+            idle: false,
+            ended: false,
+            barriers: 0,
+        };
         let merge = Self {
             inputs: (0..count).map(|_| new()).collect(),
             next,
@@ -75,8 +87,12 @@ impl<R> Merge<R> {
                 self.next.send(Message::Batch(batch))
             }
             Message::Watermark(watermark) => {
-                input.watermark = input.watermark.max(watermark);
                 input.idle = false;
+                if watermark == Timestamp::MAX {
+                    input.over = true;
+                } else {
+                    input.watermark = input.watermark.max(watermark);
+                }
                 self.tell_time()
             }
             Message::Idle => {
@@ -114,20 +130,30 @@ impl<R> Merge<R> {
 
     /// Passes on the least watermark, or that nothing holds one.
     fn tell_time(&mut self) -> Result<()> {
-        let all_ended = self.inputs.iter().all(|input| input.ended);
-        let holding = self.inputs.iter().filter(|input| all_ended || !(input.idle || input.ended));
-        match holding.map(|input| input.watermark).min() {
-            Some(watermark) if watermark > self.watermark || self.idle => {
-                self.idle = false;
-                self.watermark = self.watermark.max(watermark);
-                self.next.send(Message::Watermark(self.watermark))
-            }
-            None if !self.idle => {
-                self.idle = true;
-                self.next.send(Message::Idle)
-            }
-            _ => Ok(()),
+        if self.inputs.iter().all(|input| input.over) {
+            return self.reach(Timestamp::MAX);
         }
+        let holding = self.inputs.iter().filter(|input| !(input.idle || input.over || input.ended));
+        if let Some(watermark) = holding.map(|input| input.watermark).min() {
+            return self.reach(watermark);
+        }
+        if self.idle {
+            return Ok(());
+        }
+        let reached = self.inputs.iter().map(|input| input.watermark).max();
+        self.reach(reached.unwrap_or(Timestamp::MIN))?;
+        self.idle = true;
+        self.next.send(Message::Idle)
+    }
+
+    /// Passes a watermark on if it is news: after idleness it is, even if it is the same.
+    fn reach(&mut self, watermark: Timestamp) -> Result<()> {
+        if watermark <= self.watermark && !self.idle {
+            return Ok(());
+        }
+        self.idle = false;
+        self.watermark = self.watermark.max(watermark);
+        self.next.send(Message::Watermark(self.watermark))
     }
 
     fn tell_now(&mut self) -> Result<()> {
