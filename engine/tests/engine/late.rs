@@ -7,6 +7,9 @@ use proptest::prelude::*;
 
 use crate::flaky::{Flaky, Row, Way, way};
 
+/// The rows in time of each pane, and the values of the late ones.
+type Answer = (BTreeMap<(u8, i64), Vec<i64>>, Vec<i64>);
+
 const LATENESS: i64 = 30;
 const WINDOW: i64 = 60;
 
@@ -22,8 +25,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-/// The rows in time of each pane, and the values of the late ones.
-fn model(rows: &[Row]) -> (BTreeMap<(u8, i64), Vec<i64>>, Vec<i64>) {
+fn model(rows: &[Row]) -> Answer {
     let mut newest = i64::MIN + LATENESS;
     let (mut panes, mut late) = (BTreeMap::<_, Vec<i64>>::new(), Vec::new());
     for &(key, value, time) in rows {
@@ -38,7 +40,7 @@ fn model(rows: &[Row]) -> (BTreeMap<(u8, i64), Vec<i64>>, Vec<i64>) {
     (panes, late)
 }
 
-fn run(rows: &[Row], way: &Way) -> (BTreeMap<(u8, i64), Vec<i64>>, Vec<i64>) {
+fn run(rows: &[Row], way: &Way) -> Answer {
     let job = Job::new("late");
     job.source(Topic::json::<Row>("rows"))
         .event_time(|row| Timestamp::from_seconds(row.2), Lateness::seconds(LATENESS.unsigned_abs()))
