@@ -10,6 +10,7 @@ mod log;
 mod options;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, ReadOptions, WriteOptions};
+use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, ReadOptions, WriteBatch};
 
 use crate::{Bulk, Epoch, Error, Result, Store};
 use errors::failed;
@@ -179,7 +180,11 @@ impl RocksStore {
     }
 
     fn put_synced(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.db.put_opt(key, value, &synced()).map_err(failed("write position"))
+        self.write_synced("write position", || {
+            let mut batch = WriteBatch::default();
+            batch.put(key, value);
+            Ok(batch)
+        })
     }
 }
 
@@ -272,10 +277,4 @@ fn family_of(table: &str) -> String {
 fn epoch_of(bytes: &[u8], what: &str) -> Result<Epoch> {
     let bytes = bytes.try_into().map_err(|_| Error::corrupt(format!("{what} holds no epoch: {bytes:?}")))?;
     Ok(Epoch(u64::from_be_bytes(bytes)))
-}
-
-fn synced() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.set_sync(true);
-    options
 }

@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions, WriteBatch};
 
 use super::errors::failed;
-use super::{Database, LOG_FAMILY, RocksStore, synced};
+use super::{Database, LOG_FAMILY, RocksStore};
 use crate::envelope::{self, Envelope};
 use crate::{Block, BlockLog, Commit, Epoch, Error, Result, Shard, crash};
 
@@ -94,13 +94,13 @@ impl BlockLog for RocksStore {
         }
         let last = log.last.as_ref().map_or_else(|| crate::Store::durable(self), |(epoch, _)| *epoch);
         let counts = envelope::check(commit, last)?;
-        let batch = self.batch(commit, &envelope::seal(commit, &counts), &log)?;
+        let sealed = envelope::seal(commit, &counts);
         crash::point("log.append.before");
         if log.trim > log.trimmed {
             crash::point("trim");
         }
         log.failed = true;
-        self.db.write_opt(batch, &synced()).map_err(failed("commit"))?;
+        self.write_synced("commit", || self.batch(commit, &sealed, &log))?;
         log.failed = false;
         crash::point("log.append.after");
         log.trimmed = log.trim;
