@@ -61,7 +61,7 @@ fn killed_between_first_and_last_commit() {
 fn killed_inside_writes_of_tables_and_trims() {
     let seed = seed("killed_inside_writes_of_tables_and_trims");
     let mut random = Random::new(seed, 0);
-    let records = if torture() { 2_000_000 } else { 300_000 };
+    let records = if torture() { 2_000_000 } else { 1_000_000 };
     let shop = Shop::open(records, records / 12, seed);
     let points = headwater::state::CRASH_POINTS;
     assert!(points.len() >= 6, "{points:?}");
