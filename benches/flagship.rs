@@ -154,12 +154,11 @@ fn pipeline(local: &LocalState, sink: Box<dyn Next<Vec<Alert>>>) -> Box<dyn Next
         aggregate: Arc::new(Count),
         trigger: Arc::new(Once(|count: &u64| *count > 10)),
         allowed_lateness: Duration::ZERO,
-        late_rows: Counter::new(),
     };
     let map =
         Map::new(Arc::new(|pane: Pane<Text, u64>| Alert { user: pane.key, day: pane.window.start, count: pane.value }));
     let map = Chain::new(map, sink);
-    let window = Chain::new(window.open(local, None).unwrap(), Box::new(map));
+    let window = Chain::new(window.open(local, None, Counter::new()).unwrap(), Box::new(map));
     let merged = Merge::inputs(1, Box::new(window)).pop().unwrap();
     let exchange = Exchange::new(by_user, vec![0; 32].into(), vec![Box::new(merged)]).unwrap();
     let times = Arc::new(|row: &Row| row.at);

@@ -53,8 +53,7 @@ where
             // One per worker and attempt: a worker that prepares has counted its own rows of the epoch, not its peers',
             // and rows of an attempt that failed are counted when they come again.
             let late_rows = Counter::new();
-            let operator = WindowAggregate { late_rows: late_rows.clone(), ..operator.clone() };
-            let opened = operator.open::<R>(&build.local, late)?;
+            let opened = operator.open::<R>(&build.local, late, late_rows.clone())?;
             build.gauges.push(Box::new(move |counts| counts.late += late_rows.get()));
             Ok(vec![chain(build, opened, next)])
         }),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_operators::{
-    Aggregate, Avg, Count, Counter, EarlyEvery, Fold, Keying, Late, Max, Min, Number, OnClose, OnUpdate, Once, Ordered,
-    Pane, Records, Sum, Trigger, WindowAggregate, Windows,
+    Aggregate, Avg, Count, EarlyEvery, Fold, Keying, Late, Max, Min, Number, OnClose, OnUpdate, Once, Ordered, Pane,
+    Records, Sum, Trigger, WindowAggregate, Windows,
 };
 use headwater_state::Value;
 
@@ -157,7 +157,6 @@ impl<R: Records, G: Keying<R>, A: Aggregate<R>> Aggregated<R, G, A> {
             aggregate: Arc::new(self.aggregate),
             trigger: Arc::new(trigger),
             allowed_lateness,
-            late_rows: Counter::new(),
         };
         window_node::add(stream, operator, late)
     }

@@ -38,9 +38,8 @@ impl Default for HarnessOptions {
 ///     aggregate: Arc::new(Count),
 ///     trigger: Arc::new(OnClose),
 ///     allowed_lateness: Duration::ZERO,
-///     late_rows: Counter::new(),
 /// };
-/// let mut harness = Harness::of(move |local| counts.open(local, None))?;
+/// let mut harness = Harness::of(move |local| counts.open(local, None, Counter::new()))?;
 /// let at = Timestamp::from_seconds;
 /// harness.timed([(at(1), 1), (at(2), 2)])?;
 /// harness.commit()?;

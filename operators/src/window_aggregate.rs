@@ -42,9 +42,8 @@ use progress::Progress;
 ///     aggregate: Arc::new(Count),
 ///     trigger: Arc::new(OnClose),
 ///     allowed_lateness: Duration::ZERO,
-///     late_rows: Counter::new(),
 /// };
-/// let mut harness = Harness::of(move |local| per_minute.open(local, None))?;
+/// let mut harness = Harness::of(move |local| per_minute.open(local, None, Counter::new()))?;
 /// let visit = |user: &str, at: i64| (Timestamp::from_seconds(at), (user.to_owned(), at));
 /// harness.timed([visit("ada", 10), visit("bob", 20), visit("ada", 59), visit("ada", 60)])?;
 /// harness.watermark(Timestamp::from_seconds(60))?;
@@ -65,8 +64,6 @@ pub struct WindowAggregate<G, A, T> {
     pub trigger: Arc<T>,
     /// How long a window is kept after it closed.
     pub allowed_lateness: Duration,
-    /// Counts late rows.
-    pub late_rows: Counter,
 }
 
 /// What the window aggregate of these parts emits.
@@ -89,7 +86,8 @@ impl<G, A, T> WindowAggregate<G, A, T> {
         tables
     }
 
-    /// Opens it on a worker's state, where the last commit left it. Late rows go to `late`, if that is given.
+    /// Opens it on a worker's state, where the last commit left it. Late rows go to `late`, if that is given, and
+    /// are counted in `late_rows`.
     ///
     /// # Errors
     /// `Config` where the windows cannot be, `Corrupt` where notes or stored panes cannot be read, the store's errors.
@@ -97,6 +95,7 @@ impl<G, A, T> WindowAggregate<G, A, T> {
         &self,
         local: &LocalState,
         late: Option<Box<dyn LateOutput<R>>>,
+        late_rows: Counter,
     ) -> Result<impl Operator<R, Panes<R, G, A>> + use<R, G, A, T>>
     where
         R: Records,
@@ -115,7 +114,7 @@ impl<G, A, T> WindowAggregate<G, A, T> {
             windows: Arc::clone(&self.windows),
             aggregate: Arc::clone(&self.aggregate),
             trigger: Arc::clone(&self.trigger),
-            late_rows: self.late_rows.clone(),
+            late_rows,
             local: local.clone(),
             busy: progress.shards.iter().any(|shard| !shard.open.is_empty()),
             panes,
@@ -145,7 +144,6 @@ impl<G, A, T> Clone for WindowAggregate<G, A, T> {
             aggregate: Arc::clone(&self.aggregate),
             trigger: Arc::clone(&self.trigger),
             allowed_lateness: self.allowed_lateness,
-            late_rows: self.late_rows.clone(),
         }
     }
 }

@@ -25,9 +25,8 @@ fn counts(allowed_s: u64) -> Result<Harness<Vec<u32>, Out>> {
         aggregate: Arc::new(Count),
         trigger: Arc::new(OnClose),
         allowed_lateness: Duration::from_secs(allowed_s),
-        late_rows: Counter::new(),
     };
-    Harness::of(move |local| definition.open(local, None))
+    Harness::of(move |local| definition.open(local, None, Counter::new()))
 }
 
 fn summary(panes: Out) -> Vec<(u32, i64, u64, PaneKind)> {

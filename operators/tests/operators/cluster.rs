@@ -119,7 +119,6 @@ pub fn definition<A, T>(plan: &Plan, aggregate: A, trigger: T) -> Definition<A, 
         aggregate: Arc::new(aggregate),
         trigger: Arc::new(trigger),
         allowed_lateness: Duration::from_secs(plan.allowed),
-        late_rows: Counter::new(),
     }
 }
 
@@ -200,7 +199,7 @@ where
     ) -> Result<Worker<A::Output>> {
         let ((to_panes, panes), (to_late, late)) = (collector(), collector());
         let side = SideOutput::new(Box::new(to_late));
-        let operator = self.definition.open(&local, Some(Box::new(LateRows(side.clone()))))?;
+        let operator = self.definition.open(&local, Some(Box::new(LateRows(side.clone()))), Counter::new())?;
         let chain = Chain::new(operator, Box::new(Fork::new(Box::new(to_panes), side)));
         let inputs = Merge::inputs(queues.len(), Box::new(chain));
         let ports = out.into_iter().map(|queue| Box::new(Port(queue)) as Box<dyn Output<Rows>>).collect();

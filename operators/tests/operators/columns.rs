@@ -49,9 +49,8 @@ where
         aggregate: Arc::new(Count),
         trigger: Arc::new(trigger),
         allowed_lateness: Duration::from_secs(5),
-        late_rows: Counter::new(),
     };
-    let chain = Chain::new(counts.open(local, Some(late))?, next);
+    let chain = Chain::new(counts.open(local, Some(late), Counter::new())?, next);
     let inputs = Merge::inputs(2, Box::new(chain)).into_iter().map(|input| Box::new(input) as _).collect();
     let exchange = Exchange::new(Arc::clone(&counts.keying), [0, 1, 0, 1].into(), inputs)?;
     Ok(Box::new(EventTime::new("time", Arc::new(times), Lateness::seconds(3), local, Box::new(exchange))))

@@ -32,13 +32,13 @@ fn visits(allowed_s: u64, batch_rows: usize) -> Result<Visits> {
         aggregate: Arc::new(Count),
         trigger: Arc::new(OnClose),
         allowed_lateness: Duration::from_secs(allowed_s),
-        late_rows: late_rows.clone(),
     };
     let (to_late, late) = collector();
     let options = HarnessOptions { batch_rows, ..HarnessOptions::default() };
+    let counted = late_rows.clone();
     let mut harness = Harness::with(options, move |local, next| {
         let side = SideOutput::new(Box::new(to_late.clone()));
-        let operator = definition.open(local, Some(Box::new(LateRows(side.clone()))))?;
+        let operator = definition.open(local, Some(Box::new(LateRows(side.clone()))), counted.clone())?;
         let chain = Chain::new(operator, Box::new(Fork::new(next, side)));
         let times = Arc::new(|(_, seconds): &Visit| at(*seconds));
         Ok(Box::new(EventTime::new("time", times, Lateness::seconds(3), local, Box::new(chain))))
@@ -149,10 +149,9 @@ fn shards_of_different_workers_keep_their_own_watermark() -> Result<()> {
         aggregate: Arc::new(Count),
         trigger: Arc::new(OnClose),
         allowed_lateness: Duration::ZERO,
-        late_rows: late_rows.clone(),
     };
     let (output, seen) = collector();
-    let mut chain = Chain::new(definition.open(&local, None)?, Box::new(output));
+    let mut chain = Chain::new(definition.open(&local, None, late_rows.clone())?, Box::new(output));
     let in_first = (0..100u32).filter(|n| Shard::of(n.hash64(), 2) == Shard(0)).count();
     chain.send(Message::Batch(Batch::new((0..100).collect(), vec![at(35); 100])))?;
     assert_eq!(late_rows.get(), in_first as u64);

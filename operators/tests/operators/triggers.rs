@@ -25,10 +25,11 @@ fn words(trigger: impl Trigger<u64>, batch_rows: usize) -> Result<Harness<Vec<Te
         aggregate: Arc::new(Count),
         trigger: Arc::new(trigger),
         allowed_lateness: Duration::ZERO,
-        late_rows: Counter::new(),
     };
     let options = HarnessOptions { batch_rows, ..HarnessOptions::default() };
-    Harness::with(options, move |local, next| Ok(Box::new(Chain::new(definition.open(local, None)?, next))))
+    Harness::with(options, move |local, next| {
+        Ok(Box::new(Chain::new(definition.open(local, None, Counter::new())?, next)))
+    })
 }
 
 fn send(harness: &mut Harness<Vec<Text>, Out>, seconds: i64, words: &str) -> Result<()> {
