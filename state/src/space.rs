@@ -6,7 +6,8 @@ use crate::{Key, Namespace};
 
 /// A decoded value, or the knowledge that there is none.
 pub(crate) struct Slot<K, V> {
-    pub hash: u64,
+    /// The lower half of the key's hash.
+    pub hash: u32,
     /// When it last changed; 0 if not since the worker was opened.
     pub stamp: u32,
     /// Length of the value when it was last encoded, for the memory budget.
@@ -18,10 +19,17 @@ pub(crate) struct Slot<K, V> {
     pub touched: bool,
 }
 
+/// Where the key with a hash is. The hash is here too, so that neither a growing index nor a look-up of another key
+/// touches the slots, each of which is a cache miss.
+struct Place {
+    hash: u32,
+    at: u32,
+}
+
 pub(crate) struct Space<K, V> {
     pub place: u16,
     pub namespace: Namespace,
-    pub index: HashTable<u32>,
+    index: HashTable<Place>,
     pub slots: Vec<Slot<K, V>>,
     pub free: Vec<u32>,
     /// Slots changed in the running epoch.
@@ -31,7 +39,7 @@ pub(crate) struct Space<K, V> {
 }
 
 impl<K: Key, V> Space<K, V> {
-    pub const SLOT_BYTES: usize = size_of::<Slot<K, V>>() + 2 * size_of::<u32>();
+    pub const SLOT_BYTES: usize = size_of::<Slot<K, V>>() + 2 * size_of::<Place>();
 
     pub fn new(place: u16, namespace: Namespace, complete: bool) -> Self {
         Self {
@@ -48,16 +56,15 @@ impl<K: Key, V> Space<K, V> {
     #[inline]
     pub fn find(&self, hash: u64, is: impl Fn(&K) -> bool) -> Option<u32> {
         let slots = &self.slots;
+        let hash = hash as u32;
         self.index
-            .find(hash, |&at| {
-                let slot = &slots[at as usize];
-                slot.hash == hash && is(&slot.key)
-            })
-            .copied()
+            .find(spread(hash), |place| place.hash == hash && is(&slots[place.at as usize].key))
+            .map(|place| place.at)
     }
 
     /// Adds a slot without a value for a key that [`find`](Self::find) did not find.
     pub fn insert(&mut self, hash: u64, key: K) -> u32 {
+        let hash = hash as u32;
         let slot = Slot { hash, stamp: 0, encoded_bytes: 0, key, value: None, live: true, touched: true };
         let at = match self.free.pop() {
             Some(at) => {
@@ -70,8 +77,7 @@ impl<K: Key, V> Space<K, V> {
                 (self.slots.len() - 1) as u32
             }
         };
-        let slots = &self.slots;
-        self.index.insert_unique(hash, at, |&other| slots[other as usize].hash);
+        self.index.insert_unique(spread(hash), Place { hash, at }, |place| spread(place.hash));
         at
     }
 
@@ -82,7 +88,7 @@ impl<K: Key, V> Space<K, V> {
         slot.live = false;
         // A key without a value is no loss: a miss says the same.
         let lost = slot.value.take().is_some();
-        if let Ok(entry) = self.index.find_entry(slot.hash, |&other| other == at) {
+        if let Ok(entry) = self.index.find_entry(spread(slot.hash), |place| place.at == at) {
             entry.remove();
         }
         self.free.push(at);
@@ -103,6 +109,12 @@ impl<K: Key, V> Space<K, V> {
 /// encoded form beyond what fits inline).
 pub(crate) fn slot_bytes<K: Key, V>(slot: &Slot<K, V>) -> usize {
     Space::<K, V>::SLOT_BYTES + slot.key.heap_bytes() + (slot.encoded_bytes as usize).saturating_sub(size_of::<V>())
+}
+
+/// What the index takes for a hash: it needs its lowest and its highest bits to vary.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Doubling a large slab would leave half of it empty: past a million bytes it grows by a quarter.

@@ -1,5 +1,6 @@
 //! The log of commits: `epoch · shard · index` gives a block, `epoch · ffff · ffffffff` the marker in its envelope.
 
+use std::cell::Cell;
 use std::sync::{MutexGuard, PoisonError};
 
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions, WriteBatch};
@@ -99,9 +100,15 @@ impl BlockLog for RocksStore {
         if log.trim > log.trimmed {
             crash::point("trim");
         }
-        log.failed = true;
-        self.write_synced("commit", || self.batch(commit, &sealed, &log))?;
-        log.failed = false;
+        let tried = Cell::new(false);
+        let written = self.write_synced("commit", || {
+            let batch = self.batch(commit, &sealed, &log)?;
+            tried.set(true);
+            Ok(batch)
+        });
+        // A batch that could not be made has not touched the log.
+        log.failed = tried.get() && written.is_err();
+        written?;
         crash::point("log.append.after");
         log.trimmed = log.trim;
         log.last = Some((commit.epoch, commit.marker.clone()));

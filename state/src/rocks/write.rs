@@ -9,8 +9,10 @@ use super::RocksStore;
 use super::errors::failed;
 use crate::{Error, Result};
 
-/// How long a write waits before it tries again to get past tables that lag behind.
+/// How long a write waits before it tries again to get past tables that lag behind: at first, and at most. Each try
+/// makes the batch anew.
 const STALL_WAIT: Duration = Duration::from_millis(1);
+const STALL_WAIT_MAX: Duration = Duration::from_millis(50);
 
 impl RocksStore {
     /// Writes what `batch` makes, and waits here while the tables cannot take more. RocksDB's own wait would hold its
@@ -19,12 +21,14 @@ impl RocksStore {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         options.set_no_slowdown(true);
+        let mut wait = STALL_WAIT;
         loop {
             match self.db.write_opt(batch()?, &options) {
                 Err(error) if error.kind() == ErrorKind::Incomplete => self.look_for_failures(what, error)?,
                 result => return result.map_err(failed(what)),
             }
-            std::thread::park_timeout(STALL_WAIT);
+            std::thread::park_timeout(wait);
+            wait = STALL_WAIT_MAX.min(wait * 2);
         }
     }
 
