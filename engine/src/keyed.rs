@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use headwater_operators::{Exchange, Keying, Merge, Message, Output, Records, Windows};
+use headwater_operators::{
+    Clock, Exchange, Keying, Merge, Message, Output, Process, Records, StepFns, Timestamp, Turn, Windows,
+};
+use headwater_state::Value;
 
 use crate::attempt::owner;
 use crate::build::{Build, Remote};
 use crate::graph::{Edge, GraphRef, Node, OutputPort, Port, Role, erase, typed};
+use crate::job::chain;
 use crate::windowed::WindowedStream;
 use crate::{Error, Result, Stream};
 
@@ -46,6 +50,64 @@ impl<R: Records, G: Keying<R>> KeyedStream<R, G> {
     /// The rows as they are, each with the owner of its key: in the order that rows of one key came.
     pub fn records(self) -> Stream<R> {
         self.stream
+    }
+}
+
+impl<T: Send + 'static, G: Keying<Vec<T>>> KeyedStream<Vec<T>, G> {
+    /// State and timers per key in your own hands, for what no other verb does. `id` names what is kept. `on_record`
+    /// gets each record with its key's state, `on_timer` each timer that it set; a [`Turn`] emits, keeps and sets them.
+    ///
+    /// Timers of [`Clock::Event`] fire once the watermark has passed them: those of one instant may come before or
+    /// after records of a later time, so look at the times where that matters. Timers of [`Clock::Wall`] fire within a
+    /// commit interval of their time. Both are state: they are kept across restarts.
+    ///
+    /// ```
+    /// use headwater::prelude::*;
+    ///
+    /// let job = Job::new("visits");
+    /// job.source(Topic::lines::<String>("visitors"))
+    ///     .key_by_ref(|visitor| visitor)
+    ///     .process(
+    ///         "visits",
+    ///         |turn: &mut Turn<'_, String, u64, String>, _| {
+    ///             let visits = turn.state_mut().get_or_insert(0);
+    ///             *visits += 1;
+    ///             let greeting = format!("visit {visits} of {}", turn.key());
+    ///             turn.emit(greeting);
+    ///             Ok(())
+    ///         },
+    ///         |_, _, _| Ok(()),
+    ///     )
+    ///     .sink(Topic::lines("greetings"));
+    /// # job.check()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn process<S: Value, O: Send + 'static>(
+        self,
+        id: impl Into<String>,
+        on_record: impl Fn(&mut Turn<'_, G::Key, S, O>, &T) -> Result<()> + Send + Sync + 'static,
+        on_timer: impl Fn(&mut Turn<'_, G::Key, S, O>, Timestamp, Clock) -> Result<()> + Send + Sync + 'static,
+    ) -> Stream<Vec<O>> {
+        let id = id.into();
+        let process = Process::new(id.clone(), self.keying, Arc::new(StepFns::new(on_record, on_timer)));
+        let stream = self.stream;
+        let node = Node {
+            id,
+            verb: "process",
+            detail: String::new(),
+            inputs: vec![stream.edge],
+            outputs: vec![OutputPort::timed(stream.is_timed())],
+            tables: process.tables::<Vec<T>>(),
+            setting: String::new(),
+            role: Role::Step,
+            build: Arc::new(move |build, mut nexts| {
+                let next = typed::<Vec<O>>(nexts.pop())?;
+                let opened = process.open::<Vec<T>>(&build.local)?;
+                Ok(vec![chain(build, opened, next)])
+            }),
+        };
+        let node = stream.graph.borrow_mut().add(node);
+        Stream::new(stream.graph, Edge { node, output: 0 })
     }
 }
 

@@ -4,7 +4,7 @@ pub use std::process::ExitCode;
 pub use std::time::Duration;
 
 pub use headwater_operators::{
-    Avg, Count, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Sum, Timestamp, Tumbling, Window,
+    Avg, Clock, Count, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Sum, Timestamp, Tumbling, Turn, Window,
 };
 pub use headwater_state::{Key, Table, Text};
 

@@ -15,6 +15,8 @@ mod idle;
 mod late;
 #[path = "engine/mistakes.rs"]
 mod mistakes;
+#[path = "engine/process.rs"]
+mod process;
 #[path = "engine/restart.rs"]
 mod restart;
 #[path = "engine/shapes.rs"]
