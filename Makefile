@@ -17,9 +17,8 @@ test: ## Run every test, doc tests included (TEST_ARGS="part_of_a_name", …)
 lint: ## Check format, lints, docs, dependencies and scripts
 	@dev/lint
 
-bench: ## Run the benchmarks (BENCH_ARGS="--bench flagship", …)
-	@dev/setup demo
-	dev/progress cargo bench --locked -p headwater-benches $(BENCH_ARGS)
+bench: ## Run the benchmarks on one core; fails where a bar is missed (BENCH_ARGS="flagship memory", …)
+	@dev/bench $(BENCH_ARGS)
 
 doc: ## Build the API documentation
 	@dev/setup test

@@ -1,6 +1,8 @@
 //! What the benchmarks share: a transaction, users, and CPU time.
 #![allow(dead_code, reason = "every benchmark takes what it needs")]
 
+pub mod bars;
+
 use std::path::Path;
 
 use headwater::prelude::*;
@@ -73,9 +75,23 @@ pub fn cpu() -> Duration {
 
 /// The peak of resident memory in MB.
 pub fn peak_rss_mb() -> u64 {
+    status_mb("VmHWM")
+}
+
+/// Resident memory in MB.
+pub fn rss_mb() -> u64 {
+    status_mb("VmRSS")
+}
+
+fn status_mb(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// `1 k`, `10 M`
+pub fn user_count(users: u64) -> String {
+    if users < 1_000_000 { format!("{} k", users / 1_000) } else { format!("{} M", users / 1_000_000) }
 }
 
 /// Writes `records` transactions as JSON Lines.
