@@ -1,4 +1,5 @@
 //~ a closure of a pipeline runs on all worker threads
+//~ longer: the compiler quotes the closure as it stands, here in four lines
 //~ an atomic or a `Mutex` for a `Cell` or `RefCell`
 use std::cell::Cell;
 
