@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM: the first stops the job after the running epoch, a second one exits at once.
 
 use std::future::poll_fn;
+use std::sync::mpsc::channel;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -33,10 +34,21 @@ pub(crate) fn watch(control: Control, limit: Option<Duration>, close: impl FnOnc
 
 /// Ends the process with nothing run on the way out: other threads are in the midst of their work, and what is not
 /// committed is not wanted.
-pub(crate) fn exit(code: i32, close: impl FnOnce()) -> ! {
-    close();
+pub(crate) fn exit(code: i32, close: impl FnOnce() + Send + 'static) -> ! {
+    let (closing, closed) = channel::<()>();
+    let body = move || {
+        close();
+        drop(closing);
+    };
+    // A terminal that takes nothing more would hold up whoever writes to it.
+    if thread::Builder::new().name("exit".into()).spawn(body).is_ok() {
+        closed.recv_timeout(CLOSE_MAX).ok();
+    }
     signal_hook::low_level::exit(code)
 }
+
+/// How long an exit at once waits for the terminal to be given back.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
 
 /// The exit code of a process that this signal ended.
 pub(crate) const INTERRUPTED: i32 = 130;
