@@ -62,11 +62,11 @@ impl Viewed {
     /// Checks that the process ended with `code` and gave the terminal back, and returns what it said after that.
     fn given_back(mut self, code: i32) -> String {
         let limit = if code > 128 { AT_ONCE } else { EVER };
-        let ended = self.process.code(limit);
-        assert_eq!(self.terminal.modes(), self.modes_before);
+        let (ended, modes) = (self.process.code(limit), self.terminal.modes());
         drop(self.terminal);
         let said = self.screen.all();
         assert_eq!(ended, Some(code), "{said:?}");
+        assert_eq!(modes, self.modes_before);
         let last = |sequence| said.rfind(sequence);
         assert!(last(ENTER).is_some() && last(ENTER) < last(LEAVE), "still on the other screen: {said:?}");
         assert!(last(HIDE) < last(SHOW), "no cursor: {said:?}");
