@@ -134,8 +134,9 @@ fn run(job: &Job, flags: &RunFlags) -> Result<(), Failure> {
     // Whatever is wrong with the job is said before the view takes the terminal.
     job.check()?;
     let control = Control::default();
+    let signals = signals::Caught::register()?;
     let watch = Watch::start(job, flags, &control)?;
-    signals::watch(control.clone(), flags.limit, watch.closer())?;
+    signals.watch(control.clone(), flags.limit, watch.closer())?;
     let outcome = job.run(&flags.options(job.name()), &control);
     watch.finish();
     let summary = outcome?;

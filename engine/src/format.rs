@@ -6,6 +6,10 @@ use serde::de::DeserializeOwned;
 use crate::{Error, Result};
 
 /// Reads a record from a payload.
+#[diagnostic::on_unimplemented(
+    message = "a record of type `{T}` cannot be read as `{Self}`",
+    note = "for `Topic::json` it derives `serde::Deserialize` and owns its text; for `Topic::lines` it is `From<String>`"
+)]
 pub trait Decode<T>: Clone + Send + Sync + 'static {
     /// Reads one.
     ///
@@ -15,6 +19,10 @@ pub trait Decode<T>: Clone + Send + Sync + 'static {
 }
 
 /// Writes a record as a payload.
+#[diagnostic::on_unimplemented(
+    message = "a record of type `{T}` cannot be written as `{Self}`",
+    note = "for `Topic::json` it derives `serde::Serialize`; for `Topic::lines` it is `AsRef<str>`, as a `String` is"
+)]
 pub trait Encode<T>: Clone + Send + Sync + 'static {
     /// Appends one, without a line's end.
     ///
@@ -27,6 +35,7 @@ pub trait Encode<T>: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
+#[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> Decode<T> for Json {
     fn decode(&self, payload: &[u8]) -> Result<T> {
         // Checked as a whole, UTF-8 costs a tenth of what it does string by string, names of fields included.
@@ -35,6 +44,7 @@ impl<T: DeserializeOwned> Decode<T> for Json {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize> Encode<T> for Json {
     fn encode(&self, record: &T, out: &mut Vec<u8>) -> Result<()> {
         serde_json::to_writer(out, record).map_err(|error| Error::record(error.to_string()))
@@ -50,6 +60,7 @@ fn in_one_line(error: &serde_json::Error) -> String {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lines;
 
+#[diagnostic::do_not_recommend]
 impl<T: From<String>> Decode<T> for Lines {
     fn decode(&self, payload: &[u8]) -> Result<T> {
         match std::str::from_utf8(payload) {
@@ -59,6 +70,7 @@ impl<T: From<String>> Decode<T> for Lines {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: AsRef<str>> Encode<T> for Lines {
     fn encode(&self, record: &T, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(record.as_ref().as_bytes());

@@ -57,11 +57,7 @@ impl Job {
     }
 
     /// The stream of a topic's records.
-    pub fn source<T, F>(&self, topic: Topic<T, F>) -> Stream<Vec<T>>
-    where
-        T: Send + 'static,
-        F: Decode<T>,
-    {
+    pub fn source<T: Send + 'static, F: Decode<T>>(&self, topic: Topic<T, F>) -> Stream<Vec<T>> {
         let bound: Arc<OnceLock<Arc<dyn Source<T>>>> = Arc::default();
         let policy: Arc<Mutex<BadRecords>> = Arc::default();
         let name = topic.name().to_owned();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headwater_operators::{
-    Clock, Exchange, Keying, Merge, Message, Output, Process, Records, StepFns, Timestamp, Turn, Windows,
+    Clock, Exchange, Keying, Merge, Message, Output, Process, Records, Shared, StepFns, Timestamp, Turn, Windows,
 };
 use headwater_state::Value;
 
@@ -85,8 +85,8 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> KeyedStream<Vec<T>, G> {
     pub fn process<S: Value, O: Send + 'static>(
         self,
         id: impl Into<String>,
-        on_record: impl Fn(&mut Turn<'_, G::Key, S, O>, &T) -> Result<()> + Send + Sync + 'static,
-        on_timer: impl Fn(&mut Turn<'_, G::Key, S, O>, Timestamp, Clock) -> Result<()> + Send + Sync + 'static,
+        on_record: impl Fn(&mut Turn<'_, G::Key, S, O>, &T) -> Result<()> + Shared,
+        on_timer: impl Fn(&mut Turn<'_, G::Key, S, O>, Timestamp, Clock) -> Result<()> + Shared,
     ) -> Stream<Vec<O>> {
         let id = id.into();
         let process = Process::new(id.clone(), self.keying, Arc::new(StepFns::new(on_record, on_timer)));

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use headwater_operators::time::span;
 use headwater_operators::{
     Branch, EventTime, Filter, FlatMap, Inspect, KeyBy, KeyByRef, Keying, Lateness, Map, Merge, Operator, Predicate,
-    Records, Timestamp,
+    Records, Shared, Timestamp,
 };
 use headwater_state::Key;
 
@@ -46,7 +46,7 @@ impl<R: Records> Stream<R> {
     }
 
     /// Keeps the records for which `predicate` holds.
-    pub fn filter(self, predicate: impl Predicate<R>) -> Self {
+    pub fn filter(self, predicate: impl Predicate<R> + Shared) -> Self {
         let predicate = Arc::new(predicate);
         self.step("filter", move |_| Ok(Filter::new(Arc::clone(&predicate))))
     }
@@ -74,7 +74,7 @@ impl<R: Records> Stream<R> {
     }
 
     /// Divides the stream: the records for which `predicate` holds, and the others.
-    pub fn branch(self, predicate: impl Predicate<R>) -> (Self, Self) {
+    pub fn branch(self, predicate: impl Predicate<R> + Shared) -> (Self, Self) {
         let predicate = Arc::new(predicate);
         let timed = self.is_timed();
         let node = Node {
@@ -142,13 +142,13 @@ impl<R: Records> Stream<R> {
 
 impl<T: Send + 'static> Stream<Vec<T>> {
     /// Makes another record of each.
-    pub fn map<U: Send + 'static>(self, f: impl Fn(T) -> U + Send + Sync + 'static) -> Stream<Vec<U>> {
+    pub fn map<U: Send + 'static>(self, f: impl Fn(T) -> U + Shared) -> Stream<Vec<U>> {
         let f = Arc::new(f);
         self.step("map", move |_| Ok(Map::new(Arc::clone(&f))))
     }
 
     /// Makes any number of records of each.
-    pub fn flat_map<I>(self, f: impl Fn(T) -> I + Send + Sync + 'static) -> Stream<Vec<I::Item>>
+    pub fn flat_map<I>(self, f: impl Fn(T) -> I + Shared) -> Stream<Vec<I::Item>>
     where
         I: IntoIterator + 'static,
         I::Item: Send + 'static,
@@ -158,14 +158,14 @@ impl<T: Send + 'static> Stream<Vec<T>> {
     }
 
     /// Looks at each record. What it does outside is not part of any commit: it may happen again after a crash.
-    pub fn inspect(self, f: impl Fn(&T) + Send + Sync + 'static) -> Self {
+    pub fn inspect(self, f: impl Fn(&T) + Shared) -> Self {
         let f = Arc::new(f);
         self.step("inspect", move |_| Ok(Inspect::new(Arc::clone(&f))))
     }
 
     /// Says when each record happened, and how far out of order records may come: the watermark follows the newest
     /// record at this distance.
-    pub fn event_time(self, time: impl Fn(&T) -> Timestamp + Send + Sync + 'static, lateness: Lateness) -> Self {
+    pub fn event_time(self, time: impl Fn(&T) -> Timestamp + Shared, lateness: Lateness) -> Self {
         let times = Arc::new(time);
         let id = self.id("event_time");
         let operator = id.clone();
@@ -189,20 +189,12 @@ impl<T: Send + 'static> Stream<Vec<T>> {
     }
 
     /// Groups records by a key that a closure makes of each.
-    pub fn key_by<K, F>(self, key: F) -> KeyedStream<Vec<T>, KeyBy<T, F>>
-    where
-        K: Key,
-        F: Fn(&T) -> K + Send + Sync + 'static,
-    {
+    pub fn key_by<K: Key, F: Fn(&T) -> K + Shared>(self, key: F) -> KeyedStream<Vec<T>, KeyBy<T, F>> {
         self.key_by_rows(KeyBy::new(key))
     }
 
     /// Groups records by a key within each: nothing is copied per record.
-    pub fn key_by_ref<K, F>(self, key: F) -> KeyedStream<Vec<T>, KeyByRef<T, F>>
-    where
-        K: Key,
-        F: Fn(&T) -> &K + Send + Sync + 'static,
-    {
+    pub fn key_by_ref<K: Key, F: Fn(&T) -> &K + Shared>(self, key: F) -> KeyedStream<Vec<T>, KeyByRef<T, F>> {
         self.key_by_rows(KeyByRef::new(key))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headwater_operators::{
     Aggregate, Avg, Count, EarlyEvery, Fold, Keying, Late, Max, Min, Number, OnClose, OnUpdate, Once, Ordered, Pane,
-    Records, Sum, Trigger, WindowAggregate, Windows,
+    Records, Shared, Sum, Trigger, WindowAggregate, Windows,
 };
 use headwater_state::Value;
 
@@ -64,34 +64,26 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> WindowedStream<Vec<T>, G> {
     }
 
     /// The sum of what `value` gives of each row.
-    pub fn sum<N: Number, F>(self, value: F) -> Aggregated<Vec<T>, G, Sum<T, F>>
+    pub fn sum<N: Number, F: Fn(&T) -> N + Shared>(self, value: F) -> Aggregated<Vec<T>, G, Sum<T, F>>
     where
-        F: Fn(&T) -> N + Send + Sync + 'static,
         Sum<T, F>: Aggregate<Vec<T>>,
     {
         self.aggregate(Sum::of(value))
     }
 
     /// The least of what `value` gives of each row.
-    pub fn min<V: Ordered, F>(self, value: F) -> Aggregated<Vec<T>, G, Min<T, F>>
-    where
-        F: Fn(&T) -> V + Send + Sync + 'static,
-    {
+    pub fn min<V: Ordered, F: Fn(&T) -> V + Shared>(self, value: F) -> Aggregated<Vec<T>, G, Min<T, F>> {
         self.aggregate(Min::of(value))
     }
 
     /// The greatest of what `value` gives of each row.
-    pub fn max<V: Ordered, F>(self, value: F) -> Aggregated<Vec<T>, G, Max<T, F>>
-    where
-        F: Fn(&T) -> V + Send + Sync + 'static,
-    {
+    pub fn max<V: Ordered, F: Fn(&T) -> V + Shared>(self, value: F) -> Aggregated<Vec<T>, G, Max<T, F>> {
         self.aggregate(Max::of(value))
     }
 
     /// The mean of what `value` gives of each row.
-    pub fn avg<N: Number, F>(self, value: F) -> Aggregated<Vec<T>, G, Avg<T, F>>
+    pub fn avg<N: Number, F: Fn(&T) -> N + Shared>(self, value: F) -> Aggregated<Vec<T>, G, Avg<T, F>>
     where
-        F: Fn(&T) -> N + Send + Sync + 'static,
         Avg<T, F>: Aggregate<Vec<T>>,
     {
         self.aggregate(Avg::of(value))
@@ -101,8 +93,8 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> WindowedStream<Vec<T>, G> {
     pub fn fold<S, I, F>(self, start: I, step: F) -> Aggregated<Vec<T>, G, Fold<T, I, F>>
     where
         S: Value + Clone,
-        I: Fn() -> S + Send + Sync + 'static,
-        F: Fn(&mut S, &T) + Send + Sync + 'static,
+        I: Fn() -> S + Shared,
+        F: Fn(&mut S, &T) + Shared,
     {
         self.aggregate(Fold::new(start, step))
     }
@@ -137,7 +129,7 @@ impl<R: Records, G: Keying<R>, A: Aggregate<R>> Aggregated<R, G, A> {
 
     /// Sends each result once, after the row with which `condition` first holds: at once, and exactly then, however
     /// rows are batched.
-    pub fn once(self, condition: impl Fn(&A::Output) -> bool + Send + Sync + 'static) -> PaneStream<R, G, A> {
+    pub fn once(self, condition: impl Fn(&A::Output) -> bool + Shared) -> PaneStream<R, G, A> {
         self.when(Once(condition))
     }
 

@@ -9,6 +9,8 @@
 mod disk;
 #[path = "crash/kill.rs"]
 mod kill;
+#[path = "support/process.rs"]
+mod process;
 #[path = "crash/shop.rs"]
 mod shop;
 #[path = "crash/stop.rs"]

@@ -57,9 +57,10 @@ fn take_rows(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
         .map_err(|error| Error::bug("rows cannot be taken from a record batch").caused_by(error))
 }
 
+#[diagnostic::do_not_recommend]
 impl<F> Predicate<RecordBatch> for F
 where
-    F: Fn(&RecordBatch) -> Result<BooleanArray> + Send + Sync + 'static,
+    F: Fn(&RecordBatch) -> Result<BooleanArray>,
 {
     /// A row where the array is null is not selected.
     fn select(&self, records: &RecordBatch, rows: &mut Vec<u32>) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headwater_state::{Error, LocalState, Note, Result};
 
 use crate::time::micros_of;
-use crate::{Activity, Batch, Lateness, Message, Origin, Output, Progress, Records, Timestamp};
+use crate::{Activity, Batch, Lateness, Message, Origin, Output, Progress, Records, Shared, Timestamp};
 
 /// Gives every row its event time. A closure `Fn(&T) -> Timestamp` does for a `Vec<T>`.
 pub trait Times<R: Records>: Send + Sync + 'static {
@@ -20,7 +20,7 @@ pub trait Times<R: Records>: Send + Sync + 'static {
 impl<T, F> Times<Vec<T>> for F
 where
     T: Send + 'static,
-    F: Fn(&T) -> Timestamp + Send + Sync + 'static,
+    F: Fn(&T) -> Timestamp + Shared,
 {
     fn times(&self, records: &Vec<T>, times: &mut Vec<Timestamp>) -> Result<()> {
         times.extend(records.iter().map(self));

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use headwater_state::{Key, Result, RowKeys};
 
-use crate::Records;
+use crate::{Records, Shared};
 
 /// Gives every row a key. [`Exchange`](crate::Exchange) routes by its hash, keyed operators find their state by it.
 pub trait Keying<R: Records>: Send + Sync + 'static {
@@ -68,7 +68,7 @@ impl<T, K, F> Keying<Vec<T>> for KeyBy<T, F>
 where
     T: Send + 'static,
     K: Key,
-    F: Fn(&T) -> K + Send + Sync + 'static,
+    F: Fn(&T) -> K + Shared,
 {
     type Key = K;
     type Keys<'a> = MadeKeys<'a, T, F>;
@@ -121,7 +121,7 @@ impl<T, K, F> Keying<Vec<T>> for KeyByRef<T, F>
 where
     T: Send + 'static,
     K: Key,
-    F: Fn(&T) -> &K + Send + Sync + 'static,
+    F: Fn(&T) -> &K + Shared,
 {
     type Key = K;
     type Keys<'a> = BorrowedKeys<'a, T, F>;

@@ -6,7 +6,11 @@ use crate::Records;
 
 /// Selects rows. A closure `Fn(&T) -> bool` is one for a `Vec<T>`, and a closure `Fn(&RecordBatch) ->
 /// Result<BooleanArray>` for columns.
-pub trait Predicate<R: Records>: Send + Sync + 'static {
+#[diagnostic::on_unimplemented(
+    message = "this closure does not select records of `{R}`",
+    note = "it takes a record by reference and returns a `bool`; it may be called by several threads at once, so it changes nothing that it captures"
+)]
+pub trait Predicate<R: Records> {
     /// Appends the rows it holds for, in ascending order.
     ///
     /// # Errors
@@ -14,10 +18,11 @@ pub trait Predicate<R: Records>: Send + Sync + 'static {
     fn select(&self, records: &R, rows: &mut Vec<u32>) -> Result<()>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, F> Predicate<Vec<T>> for F
 where
     T: Send + 'static,
-    F: Fn(&T) -> bool + Send + Sync + 'static,
+    F: Fn(&T) -> bool,
 {
     fn select(&self, records: &Vec<T>, rows: &mut Vec<u32>) -> Result<()> {
         rows.reserve(records.len());

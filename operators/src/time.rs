@@ -176,6 +176,7 @@ impl de::Visitor<'_> for Rfc3339 {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for Timestamp {
     fn encode(&self, out: &mut Vec<u8>) {
         self.0.encode(out);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Shared;
+
 /// When a pane's result leaves: [`OnClose`], [`OnUpdate`], [`Once`] or [`EarlyEvery`].
 pub trait Trigger<V>: Send + Sync + 'static {
     /// Which of them it is.
@@ -71,7 +73,7 @@ impl<V> Trigger<V> for OnUpdate {
 #[derive(Clone, Copy, Debug)]
 pub struct Once<F>(pub F);
 
-impl<V, F: Fn(&V) -> bool + Send + Sync + 'static> Trigger<V> for Once<F> {
+impl<V, F: Fn(&V) -> bool + Shared> Trigger<V> for Once<F> {
     const WHEN: When = When::Once;
 
     #[inline]

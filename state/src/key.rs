@@ -33,7 +33,6 @@ use crate::{Error, Result};
 /// A tuple struct with one field, `struct UserId(u64)`, has that field's bytes, hash and shape.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
-    label = "not a key",
     note = "keys are text, integers, bool, and tuples or structs of these (`#[derive(Key)]`); floats and maps have no canonical bytes"
 )]
 pub trait Key: Clone + Eq + Send + Sync + 'static {
@@ -152,6 +151,7 @@ fn without_end() -> Error {
 macro_rules! integer_key {
     ($($signed:ty as $unsigned:ty),*; $($plain:ty),*) => {
         $(
+            #[diagnostic::do_not_recommend]
             impl Key for $signed {
                 #[inline]
                 fn encode(&self, out: &mut Vec<u8>) {
@@ -177,6 +177,7 @@ macro_rules! integer_key {
             }
         )*
         $(
+            #[diagnostic::do_not_recommend]
             impl Key for $plain {
                 #[inline]
                 fn encode(&self, out: &mut Vec<u8>) {
@@ -215,6 +216,7 @@ fn wrong_length(shape: &str, length: usize) -> Error {
     Error::corrupt(format!("key of type {shape} has the wrong length: {length}"))
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for bool {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(u8::from(*self));
@@ -238,6 +240,7 @@ impl Key for bool {
 }
 
 /// The key of a stream that is not divided: everything is one group.
+#[diagnostic::do_not_recommend]
 impl Key for () {
     fn encode(&self, _: &mut Vec<u8>) {}
     fn encode_part(&self, _: &mut Vec<u8>) {}
@@ -252,6 +255,7 @@ impl Key for () {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for String {
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) {
@@ -284,6 +288,7 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str> {
 
 macro_rules! tuple_key {
     ($($first:ident $index:tt),*; $last:ident $last_index:tt) => {
+        #[diagnostic::do_not_recommend]
         impl<$($first: Key,)* $last: Key> Key for ($($first,)* $last,) {
             fn encode(&self, out: &mut Vec<u8>) {
                 $(self.$index.encode_part(out);)*

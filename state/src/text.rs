@@ -205,6 +205,7 @@ impl Visitor<'_> for TextVisitor {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for Text {
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) {

@@ -1,3 +1,4 @@
+//~ longer: the compiler quotes the chain from its first step, as it stands
 //~ no method named `sink` found for struct `Aggregated
 use headwater::prelude::*;
 

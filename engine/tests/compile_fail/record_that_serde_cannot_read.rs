@@ -1,5 +1,5 @@
-//~ the trait bound `Order: serde::Deserialize
-//~ consider adding `#[derive(serde::Deserialize)]` to your `Order` type
+//~ a record of type `Order` cannot be read as `Json`
+//~ for `Topic::json` it derives `serde::Deserialize`
 use headwater::prelude::*;
 
 struct Order {

@@ -1,5 +1,5 @@
-//~ the trait bound `Order: serde::Serialize` is not satisfied
-//~ consider adding `#[derive(serde::Serialize)]` to your `Order` type
+//~ a record of type `Order` cannot be written as `Json`
+//~ for `Topic::json` it derives `serde::Serialize`
 use headwater::prelude::*;
 
 struct Order {

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use headwater::prelude::Random;
+
+use crate::process::examples;
 
 /// Whether the long form runs.
 pub fn torture() -> bool {
@@ -21,22 +22,6 @@ pub fn seed(test: &str) -> u64 {
     let seed = std::env::var("HEADWATER_SEED").map_or(now, |seed| seed.parse().unwrap());
     println!("{test}: HEADWATER_SEED={seed}");
     seed
-}
-
-/// Where cargo puts examples of the profile that this test was built with.
-pub fn examples() -> &'static Path {
-    static EXAMPLES: OnceLock<PathBuf> = OnceLock::new();
-    EXAMPLES.get_or_init(|| {
-        let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "--workspace", "--examples", "--all-features"]); // as the tests are built
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "the examples must build");
-        profile.join("examples")
-    })
 }
 
 /// A directory with an input, and the alerts that belong to it.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use super::Number;
-use crate::{Aggregate, MergeAggregate};
+use crate::{Aggregate, MergeAggregate, Shared};
 
 /// The mean of the number that a closure takes from each row, an `f64`. Integers are summed exactly first.
 ///
@@ -43,7 +43,7 @@ impl<T, N, F> Aggregate<Vec<T>> for Avg<T, F>
 where
     T: Send + 'static,
     N: Number,
-    F: Fn(&T) -> N + Send + Sync + 'static,
+    F: Fn(&T) -> N + Shared,
 {
     type State = AvgState<N::Sum>;
     type Output = f64;
@@ -73,7 +73,7 @@ impl<T, N, F> MergeAggregate<Vec<T>> for Avg<T, F>
 where
     T: Send + 'static,
     N: Number,
-    F: Fn(&T) -> N + Send + Sync + 'static,
+    F: Fn(&T) -> N + Shared,
 {
     fn merge(&self, state: &mut Self::State, other: Self::State) {
         state.sum = N::add(state.sum, other.sum);

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use headwater_state::{Text, Value};
 
-use crate::{Aggregate, MergeAggregate, Timestamp};
+use crate::{Aggregate, MergeAggregate, Shared, Timestamp};
 
 /// A value with a least and a greatest: integers, floats, `bool`, `char`, text, [`Timestamp`].
 ///
@@ -86,7 +86,7 @@ macro_rules! extreme {
         where
             T: Send + 'static,
             V: Ordered,
-            F: Fn(&T) -> V + Send + Sync + 'static,
+            F: Fn(&T) -> V + Shared,
         {
             type State = V;
             type Output = V;
@@ -120,7 +120,7 @@ macro_rules! extreme {
         where
             T: Send + 'static,
             V: Ordered,
-            F: Fn(&T) -> V + Send + Sync + 'static,
+            F: Fn(&T) -> V + Shared,
         {
             fn merge(&self, state: &mut V, other: V) {
                 keep(state, other, $wanted);

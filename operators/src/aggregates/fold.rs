@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use headwater_state::Value;
 
-use crate::Aggregate;
+use crate::{Aggregate, Shared};
 
 /// Whatever a closure makes of the rows, one after the other.
 ///
@@ -37,8 +37,8 @@ impl<T, S, I, F> Aggregate<Vec<T>> for Fold<T, I, F>
 where
     T: Send + 'static,
     S: Value + Clone,
-    I: Fn() -> S + Send + Sync + 'static,
-    F: Fn(&mut S, &T) + Send + Sync + 'static,
+    I: Fn() -> S + Shared,
+    F: Fn(&mut S, &T) + Shared,
 {
     type State = S;
     type Output = S;

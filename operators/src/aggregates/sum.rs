@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::Number;
-use crate::{Aggregate, MergeAggregate};
+use crate::{Aggregate, MergeAggregate, Shared};
 
 /// The sum of the number that a closure takes from each row: `i128` of integers, which is exact; `f64` of floats.
 ///
@@ -34,7 +34,7 @@ impl<T, N, F> Aggregate<Vec<T>> for Sum<T, F>
 where
     T: Send + 'static,
     N: Number,
-    F: Fn(&T) -> N + Send + Sync + 'static,
+    F: Fn(&T) -> N + Shared,
 {
     type State = N::Sum;
     type Output = N::Sum;
@@ -63,7 +63,7 @@ impl<T, N, F> MergeAggregate<Vec<T>> for Sum<T, F>
 where
     T: Send + 'static,
     N: Number,
-    F: Fn(&T) -> N + Send + Sync + 'static,
+    F: Fn(&T) -> N + Shared,
 {
     fn merge(&self, state: &mut N::Sum, other: N::Sum) {
         *state = N::add(*state, other);

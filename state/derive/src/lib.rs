@@ -41,6 +41,7 @@ fn implementation(krate: &Path, input: &DeriveInput, body: &TokenStream) -> Toke
     let (head, arguments, bounds) = generics.split_for_impl();
     quote! {
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #head #krate::Key for #name #arguments #bounds {
             #body
         }

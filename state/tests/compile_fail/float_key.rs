@@ -8,4 +8,6 @@ struct Place {
     latitude: f64,
 }
 
+impl Eq for Place {}
+
 fn main() {}

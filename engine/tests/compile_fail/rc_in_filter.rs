@@ -1,5 +1,5 @@
-//~ cannot be shared between threads safely
-//~ Rc<
+//~ a closure of a pipeline runs on all worker threads
+//~ capture an `Arc` for an `Rc`
 use std::rc::Rc;
 
 use headwater::prelude::*;
