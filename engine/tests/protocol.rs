@@ -61,7 +61,7 @@ mod world;
 use actions::Protocol;
 use mutants::{MUTANTS, SECOND_LINES};
 use rules::{Rule, Rules};
-use scope::{ANY_FAULT, LATE_TRIMS, OLD_STORES, ONE_SHARD, Scope, TWO_SHARDS};
+use scope::{ANY_FAULT, Fault, LATE_TRIMS, OLD_STORES, ONE_SHARD, Scope, TWO_SHARDS};
 use search::{Bounds, Outcome, search};
 
 /// So that neither the test nor the torture needs more than 4 GB.
@@ -112,9 +112,11 @@ fn more_instances_and_more_faults_break_nothing() {
         return;
     }
     assert_kept(LATE_TRIMS, &[]);
+    assert_kept(Scope { kinds: &[Fault::Move, Fault::Kill, Fault::Freeze], ..OLD_STORES }, &[]);
     assert_kept(Scope { faults: 5, ..ONE_SHARD }, &[]);
     assert_kept(Scope { instances: 3, ..ONE_SHARD }, &[]);
-    assert_kept(Scope { faults: 2, inputs: [1, 0], ..ANY_FAULT }, &[]);
+    assert_kept(Scope { instances: 3, faults: 1, ..TWO_SHARDS }, &[]);
+    assert_kept(Scope { faults: 3, kinds: &[Fault::Kill, Fault::Freeze], ..TWO_SHARDS }, &[]);
 }
 
 #[test]
