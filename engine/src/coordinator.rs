@@ -50,10 +50,7 @@ impl Coordinator<'_> {
     pub fn run(mut self) -> Result<u64> {
         self.publish(Counts::default(), 0, Duration::ZERO);
         let base = self.record.totals.clone();
-        // The first commit of a job has no records: it says where the outputs begin, so that what is written to them
-        // before the next one is known to be nobody else's.
-        let mut committed_last = self.epoch == Epoch(0) && self.commit(Vec::new(), &base, false)?;
-        self.settle_watermarks()?;
+        let mut committed_last = self.settle(&base)?;
         loop {
             self.tell(|| Inbound::Resume { committed: committed_last })?;
             self.tick()?;
@@ -76,9 +73,14 @@ impl Coordinator<'_> {
 
     /// Sends a barrier through every worker before any record: behind it each has heard which of its peers are idle
     /// and which watermarks were restored. Without it, whether a record of the first epoch is late would depend on who
-    /// spoke first. Nothing is committed: the epoch has not begun.
-    fn settle_watermarks(&mut self) -> Result<()> {
-        self.stop_all().map(drop)
+    /// spoke first. What the last commit left over, due timers and closing windows, may go on before the barrier, so
+    /// it ends an epoch like any other. Whether that was committed.
+    ///
+    /// The first commit of a job has no records: it says where the outputs begin, so that what is written to them
+    /// before the next one is known to be nobody else's.
+    fn settle(&mut self, base: &crate::commit_record::Totals) -> Result<bool> {
+        let prepared = self.stop_all()?;
+        self.commit(prepared, base, self.record.ended)
     }
 
     fn tell(&self, inbound: impl Fn() -> Inbound) -> Result<()> {

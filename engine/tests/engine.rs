@@ -13,6 +13,8 @@ mod flaky;
 mod idle;
 #[path = "engine/late.rs"]
 mod late;
+#[path = "engine/left_over.rs"]
+mod left_over;
 #[path = "engine/mistakes.rs"]
 mod mistakes;
 #[path = "engine/process.rs"]
