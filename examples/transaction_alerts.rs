@@ -1,7 +1,7 @@
 //! A payment app lets a user make ten transactions a day. At the eleventh, an alert.
 //!
 //!     cargo run --example transaction_alerts -- --live
-//!     cargo run --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl
+//!     cargo run --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl --state alerts.state
 //!     cargo run --example transaction_alerts -- explain
 //!
 //! Without `--input` the transactions come from a generator, where a day passes in seconds (`payments/mod.rs`, which

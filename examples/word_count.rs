@@ -1,7 +1,7 @@
 //! Counts words per minute of time.
 //!
 //!     cargo run --example word_count
-//!     cargo run --example word_count -- --input lines.jsonl --output counts.jsonl
+//!     cargo run --example word_count -- --input lines.jsonl --output counts.jsonl --state counts.state
 //!
 //! A line becomes many words (`flat_map`), words of a kind come together (`key_by`), each minute has a count of its own
 //! (`window`), which is sent when the minute is over (`on_close`). It is over when a line of a later minute has come: time

@@ -47,13 +47,13 @@ impl JobState {
         Self::open_dir(dir, plan, options)
     }
 
-    /// Opens the same state again, after an attempt that failed.
-    pub fn reopen(self, plan: &Plan, options: &RunOptions) -> Result<Self> {
-        if options.state.is_none() {
-            return Ok(self);
-        }
-        drop(self);
-        Self::open(plan, &RunOptions { fresh: false, ..options.clone() })
+    /// The state in `open`, opened again where an attempt that failed has closed it.
+    pub fn again<'a>(open: &'a mut Option<Self>, plan: &Plan, options: &RunOptions) -> Result<&'a Self> {
+        let state = match open.take() {
+            Some(state) => state,
+            None => Self::open(plan, &RunOptions { fresh: false, ..options.clone() })?,
+        };
+        Ok(open.insert(state))
     }
 
     fn open_dir(dir: StateDir, plan: &Plan, options: &RunOptions) -> Result<Self> {

@@ -149,7 +149,7 @@ fn run(job: &Job, flags: &RunFlags) -> Result<(), Failure> {
 
 /// `1,234,567 records in 3.2 s (386 k/s), wrote 120 alerts; 3 late, 0 bad; epoch 17`
 fn closing_line(summary: &Summary) -> String {
-    let Summary { committed, elapsed, records_in, .. } = summary;
+    let Summary { committed, elapsed, records_in, restarts, .. } = summary;
     let mut line = format!("{} records in {}", figures::count(*records_in), figures::duration(*elapsed));
     if !elapsed.is_zero() && *records_in > 0 {
         line += &format!(" ({})", figures::rate(*records_in as f64 / elapsed.as_secs_f64()));
@@ -164,7 +164,12 @@ fn closing_line(summary: &Summary) -> String {
         line += &format!(", wrote {}", written.join(", "));
     }
     let (late, bad) = (figures::count(committed.late), figures::count(committed.bad));
-    line + &format!("; {late} late, {bad} bad; epoch {}", committed.epoch)
+    line += &format!("; {late} late, {bad} bad; epoch {}", committed.epoch);
+    match restarts {
+        0 => line,
+        1 => line + "; went back to the last commit once",
+        more => line + &format!("; went back to the last commit {more} times"),
+    }
 }
 
 #[cfg(test)]

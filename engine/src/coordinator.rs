@@ -48,6 +48,7 @@ pub(crate) struct Coordinator<'a> {
 impl Coordinator<'_> {
     /// Runs epochs until every input has ended or somebody asks to stop. How many were committed.
     pub fn run(mut self) -> Result<u64> {
+        self.control.progress.go_back(self.record.totals.records_in);
         self.publish(Counts::default(), 0, Duration::ZERO);
         let base = self.record.totals.clone();
         let mut committed_last = self.settle(&base)?;

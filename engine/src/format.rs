@@ -16,6 +16,11 @@ pub trait Decode<T>: Clone + Send + Sync + 'static {
     /// # Errors
     /// `Record` with the cause; the caller adds where the record stands.
     fn decode(&self, payload: &[u8]) -> Result<T>;
+
+    /// Whether a line of a file is no record at all. Such lines are passed over.
+    fn is_blank(&self, _line: &[u8]) -> bool {
+        false
+    }
 }
 
 /// Writes a record as a payload.
@@ -41,6 +46,11 @@ impl<T: DeserializeOwned> Decode<T> for Json {
         // Checked as a whole, UTF-8 costs a tenth of what it does string by string, names of fields included.
         let text = std::str::from_utf8(payload).map_err(|error| Error::record(error.to_string()))?;
         serde_json::from_str(text).map_err(|error| Error::record(in_one_line(&error)))
+    }
+
+    /// White space alone: there is no such value.
+    fn is_blank(&self, line: &[u8]) -> bool {
+        line.first().is_none_or(u8::is_ascii_whitespace) && line.trim_ascii().is_empty()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A checked pipeline with its topics bound: what workers are built from. Unlike a job it can be shared by threads.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use headwater_state::{Manifest, TableSpec};
 
@@ -32,6 +33,7 @@ impl Plan {
     pub fn new(job: &str, graph: &Graph, bindings: &Bindings) -> Result<Self> {
         graph.check()?;
         check_names(graph, bindings)?;
+        check_files(bindings)?;
         let mut first_partitions = Vec::with_capacity(graph.nodes.len());
         let mut descriptions = Vec::new();
         let mut partitions = 0;
@@ -82,6 +84,39 @@ impl Plan {
 
 fn unbound(what: &str, topic: &str) -> Error {
     Error::config(format!("topic `{topic}` is bound to nothing: give it `--{what} {topic}=FILE`"))
+}
+
+/// Refuses an output that is read as an input, or written as another output.
+fn check_files(bindings: &Bindings) -> Result<()> {
+    let outputs: BTreeMap<&str, &Path> = bindings
+        .outputs
+        .iter()
+        .filter_map(|(topic, output)| match output {
+            Output::File(path) => Some((topic.as_str(), path.as_path())),
+            _ => None,
+        })
+        .collect();
+    for (at, (topic, path)) in outputs.iter().enumerate() {
+        for (source, input) in &bindings.inputs {
+            if let Input::Files(pattern) = input
+                && crate::source::names(pattern, path)
+            {
+                return Err(Error::config(format!(
+                    "output {topic}={} is one of the files that input {source}={pattern} names: the job would read what it \
+                     writes; choose another",
+                    path.display()
+                )));
+            }
+        }
+        let same = |other: &Path| std::path::absolute(other).ok() == std::path::absolute(path).ok();
+        if let Some((other, _)) = outputs.iter().skip(at + 1).find(|(_, other)| same(other)) {
+            return Err(Error::config(format!(
+                "outputs {topic} and {other} are one file, {}; give each its own",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses bindings of topics that the pipeline does not have.

@@ -1,7 +1,7 @@
 //! How far a run is: what the live view, progress lines and the closing summary show.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use headwater_operators::Timestamp;
@@ -10,6 +10,8 @@ use headwater_operators::Timestamp;
 #[derive(Debug, Default)]
 pub struct Progress {
     records_in: AtomicU64,
+    /// Records that earlier runs had read.
+    before: OnceLock<u64>,
     committed: Mutex<Committed>,
 }
 
@@ -43,6 +45,12 @@ pub struct Committed {
 }
 
 impl Progress {
+    /// Goes back to a commit, by whose time all runs had read `records_in`: what was read since will be read again.
+    pub(crate) fn go_back(&self, records_in: u64) {
+        let before = *self.before.get_or_init(|| records_in);
+        self.records_in.store(records_in.saturating_sub(before), Ordering::Relaxed);
+    }
+
     /// Raises the count of records read in this run.
     pub fn add_records_in(&self, count: u64) {
         self.records_in.fetch_add(count, Ordering::Relaxed);

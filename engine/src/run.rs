@@ -51,13 +51,15 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Runs a plan until its inputs end, somebody stops it, or it cannot go on.
 pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
-    let mut state = attempt::JobState::open(plan, options)?;
+    let mut state = Some(attempt::JobState::open(plan, options)?);
     let mut restarts = 0;
     let mut in_a_row = 0;
     let mut epochs = 0;
     loop {
         let before = control.progress.committed().epoch;
-        let error = match attempt::run(plan, options, &state, control) {
+        let error = match attempt::JobState::again(&mut state, plan, options)
+            .and_then(|state| attempt::run(plan, options, state, control))
+        {
             Ok(commits) => {
                 epochs += commits;
                 break;
@@ -77,7 +79,10 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
         clock::wait(wait, || control.stopping());
         in_a_row += 1;
         restarts += 1;
-        state = state.reopen(plan, options)?;
+        // State in memory is all there is of it.
+        if options.state.is_some() {
+            state = None;
+        }
     }
     Ok(Summary {
         committed: control.progress.committed(),

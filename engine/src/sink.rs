@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use crate::Result;
+use crate::{Error, Result};
 
 mod encode;
 mod files;
@@ -71,4 +71,20 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// The records themselves, for sinks in memory.
     pub typed: Option<Box<dyn Any + Send>>,
+}
+
+/// The error for what a sink of another kind committed: state is checked by checksum before, so it is whole.
+fn another(what: &str, committed: &str) -> Error {
+    Error::config(format!(
+        "what was written before is not {what}: the last commit says {committed:?} of it; bind the topic as it was bound, \
+         or start over with --fresh"
+    ))
+}
+
+/// Refuses what a sink that remembers something has committed: it would be forgotten.
+fn nothing_committed(what: &str, committed: Option<&str>) -> Result<()> {
+    match committed {
+        None | Some("") => Ok(()),
+        Some(other) => Err(another(what, other)),
+    }
 }

@@ -12,6 +12,7 @@ mod pace;
 mod random;
 
 pub use channel::{ChannelSource, Feed, channel};
+pub(crate) use files::names;
 pub use files::{FileSource, LINE_BYTES_MAX};
 pub use generator::Generator;
 pub use memory::Records;

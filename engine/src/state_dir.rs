@@ -39,6 +39,14 @@ impl StateDir {
         if path.exists() {
             let locked = Self::lock(path)?;
             if has_state(path) {
+                // `state/` is `state`; `.` and `..` have no name to which `.old-1` could be added.
+                let path: &Path = &path.components().collect::<PathBuf>();
+                if path.file_name().is_none() {
+                    return Err(Error::config(format!(
+                        "--fresh cannot move {} aside; call the state directory by its name",
+                        path.display()
+                    )));
+                }
                 let aside = free_name(path);
                 std::fs::rename(path, &aside)
                     .map_err(|error| disk(&format!("move {} aside", path.display()), error))?;
@@ -129,7 +137,13 @@ fn rocks_options(options: &RunOptions) -> RocksOptions {
 fn disk(doing: &str, error: std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::StorageFull => Error::unavailable(format!("{doing}: the disk is full; free some space")),
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotADirectory => Error::config(doing),
+        std::io::ErrorKind::PermissionDenied
+        | std::io::ErrorKind::ReadOnlyFilesystem
+        | std::io::ErrorKind::NotFound
+        | std::io::ErrorKind::AlreadyExists
+        | std::io::ErrorKind::NotADirectory => {
+            Error::config(format!("{doing}; name a directory that this process may write with --state"))
+        }
         _ => Error::unavailable(doing),
     }
     .caused_by(error)

@@ -278,6 +278,10 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn failed(verb: &str, path: &Path, error: io::Error) -> Error {
+    if let io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded = error.kind() {
+        let message = format!("{verb} {}: the disk is full; free some space and start again", path.display());
+        return Error::unavailable(message).caused_by(error);
+    }
     let kind = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => Kind::Config,
         _ => Kind::Unavailable,

@@ -75,9 +75,7 @@ impl<T: 'static, F: Encode<T>> Sink<T> for FileSink<T, F> {
         let committer = match committed {
             None => Appender::start(&self.path)?,
             Some(text) => {
-                let committed = serde_json::from_str(text).map_err(|error| {
-                    Error::corrupt(format!("committed length of a file cannot be read: {text}")).caused_by(error)
-                })?;
+                let committed = serde_json::from_str(text).map_err(|_| super::another("a file", text))?;
                 Appender::resume(&self.path, &committed)?
             }
         };
@@ -91,6 +89,10 @@ struct Committed {
     length: u64,
     /// Checksum of the last bytes, at most 4 KB.
     tail: u32,
+    /// Where it was, for messages.
+    path: PathBuf,
+    /// Tells a file in which nothing was committed from another that stands in its place.
+    inode: u64,
 }
 
 /// The open file.
@@ -105,6 +107,7 @@ struct Appender {
     written: u64,
     /// The file has bytes, or a length, that may not be on the disk yet.
     dirty: bool,
+    inode: u64,
 }
 
 impl Appender {
@@ -112,44 +115,45 @@ impl Appender {
     fn start(path: &Path) -> Result<Self> {
         let directory = directory_of(path);
         fs::create_dir_all(directory).map_err(|error| cannot("make directory", directory, error))?;
-        let (file, length) = open_locked(path, OpenOptions::new().create(true))?;
-        if length > 0 {
-            return Err(Error::config(format!(
-                "output {} holds {length} bytes that this job's state knows nothing of: --fresh moves the file aside, \
-                 or choose another",
-                path.display()
-            )));
+        let opened = open_locked(path, OpenOptions::new().create(true))?;
+        if opened.length > 0 {
+            return Err(unknown(path, opened.length));
         }
         // That the file exists must be as safe as what is in it.
         sync_directory(directory)?;
-        Ok(Self::new(path, file, 0, Vec::new()))
+        Ok(Self::new(path, opened, Vec::new()))
     }
 
     /// Takes a file back to where a commit left it.
     fn resume(path: &Path, committed: &Committed) -> Result<Self> {
-        let (mut file, length) = open_locked(path, &mut OpenOptions::new())?;
-        let Committed { length: expected, tail: checksum } = *committed;
+        let opened = open_locked(path, &mut OpenOptions::new())
+            .map_err(|error| if committed.is_at(path) { error } else { committed.elsewhere(error) })?;
+        let (length, expected, checksum) = (opened.length, committed.length, committed.tail);
         if length < expected {
             return Err(changed(path, &format!("was shortened: it has {length} bytes, and {expected} were committed")));
         }
+        if expected == 0 && length > 0 && opened.inode != committed.inode {
+            let error = unknown(path, length);
+            return Err(if committed.is_at(path) { error } else { committed.elsewhere(error) });
+        }
         let mut tail = vec![0; usize::try_from(expected).unwrap_or(usize::MAX).min(TAIL_BYTES)];
         let from = expected - tail.len() as u64;
-        file.read_exact_at(&mut tail, from).map_err(|error| cannot("read", path, error))?;
+        opened.file.read_exact_at(&mut tail, from).map_err(|error| cannot("read", path, error))?;
         if crc32fast::hash(&tail) != checksum {
             let what = format!("was changed: the last {} bytes of what was committed differ", tail.len());
             return Err(changed(path, &what));
         }
         if length > expected {
             tracing::info!(path = %path.display(), bytes = length - expected, "cutting off what was not committed");
-            file.set_len(expected).map_err(|error| cannot("shorten", path, error))?;
+            opened.file.set_len(expected).map_err(|error| cannot("shorten", path, error))?;
         }
-        file.seek(SeekFrom::Start(expected)).map_err(|error| cannot("seek in", path, error))?;
-        let cut = length > expected;
-        Ok(Self { dirty: cut, ..Self::new(path, file, expected, tail) })
+        (&opened.file).seek(SeekFrom::Start(expected)).map_err(|error| cannot("seek in", path, error))?;
+        let opened = Opened { length: expected, ..opened };
+        Ok(Self { dirty: length > expected, ..Self::new(path, opened, tail) })
     }
 
-    fn new(path: &Path, file: File, written: u64, tail: Vec<u8>) -> Self {
-        Self { path: path.to_owned(), file, buffer: Vec::new(), tail, written, dirty: false }
+    fn new(path: &Path, Opened { file, length, inode }: Opened, tail: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), file, buffer: Vec::new(), tail, written: length, dirty: false, inode }
     }
 
     fn write_buffer(&mut self) -> Result<()> {
@@ -201,7 +205,12 @@ impl SinkCommitter for Appender {
             self.file.sync_data().map_err(|error| cannot("sync", &self.path, error))?;
             self.dirty = false;
         }
-        let committed = Committed { length: self.written, tail: crc32fast::hash(&self.tail) };
+        let committed = Committed {
+            length: self.written,
+            tail: crc32fast::hash(&self.tail),
+            path: absolute(&self.path),
+            inode: self.inode,
+        };
         Ok(serde_json::to_string(&committed).expect("a length has string keys only"))
     }
 
@@ -210,8 +219,14 @@ impl SinkCommitter for Appender {
     }
 }
 
-/// Opens a file that no other job writes, and tells how long it is.
-fn open_locked(path: &Path, options: &mut OpenOptions) -> Result<(File, u64)> {
+/// A file that no other job writes.
+struct Opened {
+    file: File,
+    length: u64,
+    inode: u64,
+}
+
+fn open_locked(path: &Path, options: &mut OpenOptions) -> Result<Opened> {
     let opened = options.read(true).write(true).truncate(false).open(path);
     let file = opened.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => changed(path, "is gone"),
@@ -227,7 +242,7 @@ fn open_locked(path: &Path, options: &mut OpenOptions) -> Result<(File, u64)> {
     lock(&file, path)?;
     // Another job may have written between opening and locking.
     let metadata = file.metadata().map_err(|error| cannot("read", path, error))?;
-    Ok((file, metadata.len()))
+    Ok(Opened { file, length: metadata.len(), inode: metadata.ino() })
 }
 
 /// Locks a file until it is closed.
@@ -258,6 +273,33 @@ fn sync_directory(directory: &Path) -> Result<()> {
     synced.map_err(|error| cannot("sync directory", directory, error))
 }
 
+impl Committed {
+    fn is_at(&self, path: &Path) -> bool {
+        self.path == absolute(path)
+    }
+
+    /// The output was another file when it was committed: what is wrong with this one is hardly the cause.
+    fn elsewhere(&self, error: Error) -> Error {
+        let was = self.path.display();
+        Error::config(format!("the output was {was} at the last commit; name {was} again, or start over with --fresh"))
+            .caused_by(error)
+    }
+}
+
+/// A path that says the same from every working directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The output holds what was never committed, and may be anybody's.
+fn unknown(path: &Path, length: u64) -> Error {
+    Error::config(format!(
+        "output {} holds {length} bytes that this job's state knows nothing of: --fresh moves the file aside, or choose \
+         another",
+        path.display()
+    ))
+}
+
 /// The output is not as the last commit left it.
 fn changed(path: &Path, what: &str) -> Error {
     Error::config(format!("output {} {what}; restore the file as it was, or start over with --fresh", path.display()))
@@ -275,7 +317,10 @@ fn cannot(verb: &str, path: &Path, error: io::Error) -> Error {
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::NotADirectory
-        | io::ErrorKind::AlreadyExists => Error::config(format!("output: cannot {verb} {path}")).caused_by(error),
+        | io::ErrorKind::AlreadyExists => {
+            Error::config(format!("output: cannot {verb} {path}; choose a place that this process may write"))
+                .caused_by(error)
+        }
         _ => Error::unavailable(format!("{verb} {path}")).caused_by(error),
     }
 }
@@ -288,7 +333,8 @@ mod tests {
     #[test]
     fn a_full_disk_says_what_to_do() {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut sink = Appender::new(Path::new("out/alerts.jsonl"), full, 0, Vec::new());
+        let full = Opened { file: full, length: 0, inode: 0 };
+        let mut sink = Appender::new(Path::new("out/alerts.jsonl"), full, Vec::new());
         sink.append(Chunk { records: 1, bytes: b"{}\n".to_vec(), typed: None }).unwrap();
         let error = sink.prepare().unwrap_err();
         let expected =

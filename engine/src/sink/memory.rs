@@ -120,9 +120,7 @@ impl<T: Send + 'static> Sink<T> for Captured<T> {
     fn open(&self, committed: Option<&str>) -> Result<Box<dyn SinkCommitter>> {
         let count = match committed {
             None => 0,
-            Some(text) => text
-                .parse()
-                .map_err(|_| Error::corrupt(format!("committed count of records cannot be read: {text}")))?,
+            Some(text) => text.parse().map_err(|_| super::another("records in memory", text))?,
         };
         let kept = self.shared.lock();
         let prepared = kept.committed + kept.pending.len() as u64;

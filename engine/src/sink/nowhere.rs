@@ -29,7 +29,8 @@ impl<T: 'static, F: Encode<T>> Sink<T> for NowhereSink<T, F> {
         Box::new(LineWriter::new(self.format.clone()))
     }
 
-    fn open(&self, _committed: Option<&str>) -> Result<Box<dyn SinkCommitter>> {
+    fn open(&self, committed: Option<&str>) -> Result<Box<dyn SinkCommitter>> {
+        super::nothing_committed("nowhere", committed)?;
         Ok(Box::new(Nowhere))
     }
 }

@@ -34,7 +34,8 @@ impl<T: 'static, F: Encode<T>> Sink<T> for StdoutSink<T, F> {
         Box::new(LineWriter::new(self.format.clone()))
     }
 
-    fn open(&self, _committed: Option<&str>) -> Result<Box<dyn SinkCommitter>> {
+    fn open(&self, committed: Option<&str>) -> Result<Box<dyn SinkCommitter>> {
+        super::nothing_committed("standard output", committed)?;
         Ok(Box::new(AfterCommit { out: io::stdout(), pending: Vec::new() }))
     }
 }

@@ -7,6 +7,7 @@ mod position;
 mod tests;
 
 use std::marker::PhantomData;
+use std::path::Path;
 
 use self::lines::{Line, Lines};
 use self::position::{Finished, Mark, Position};
@@ -15,6 +16,11 @@ use crate::format::Decode;
 use crate::{Error, Kind, Result};
 
 pub use self::lines::LINE_BYTES_MAX;
+
+/// Whether `path` is, or would be once it exists, a file that `pattern` names.
+pub(crate) fn names(pattern: &str, path: &Path) -> bool {
+    list::names(pattern, path)
+}
 
 /// The only partition's name.
 const PARTITION: &str = "0";
@@ -26,8 +32,9 @@ const POLL_BYTES_MAX: usize = 4 << 20;
 ///
 /// * The list of files is fixed when the source is opened; files that come later are read after a restart, if their
 ///   names are later too.
-/// * A line may end in LF or CRLF, the last one of a file also without either. Lines of nothing but white space are
-///   passed over, and so is a byte order mark at a file's start. A line longer than [`LINE_BYTES_MAX`] is a bad record.
+/// * A line may end in LF or CRLF, the last one of a file also without either. In JSON, lines of nothing but
+///   white space are passed over; in text a line without anything is a record. A byte order mark at a file's start is
+///   passed over. A line longer than [`LINE_BYTES_MAX`] is a bad record.
 /// * A file may grow until its end is reached, the last one also until the job has ended. What is appended to a file
 ///   after the next one was begun is not read: at the next start it is noticed and stops the job.
 /// * A file that was truncated, replaced, rotated or removed stops the job: while it is read, and at a start whose
@@ -119,7 +126,7 @@ impl<T, F: Decode<T>> Partition<T> for Files<F> {
                 return Ok(if rows == 0 { Poll::End } else { Poll::Records });
             };
             polled.bytes += line.bytes_taken;
-            if is_blank(line.bytes) {
+            if self.format.is_blank(line.bytes) {
                 continue;
             }
             rows += 1;
@@ -152,10 +159,6 @@ impl<F> Files<F> {
         self.lines = opened;
         Ok(true)
     }
-}
-
-fn is_blank(line: &[u8]) -> bool {
-    line.first().is_none_or(u8::is_ascii_whitespace) && line.trim_ascii().is_empty()
 }
 
 fn too_long(line: &Line<'_>) -> Error {

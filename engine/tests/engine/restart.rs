@@ -46,6 +46,73 @@ fn an_input_that_grew_after_the_end_stops_the_job() {
     assert!(error.to_string().contains("--fresh"), "{error}");
 }
 
+/// It would read what it writes, or write over what it reads.
+#[test]
+fn an_output_among_the_inputs_is_refused_before_anything_is_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in.jsonl"), "1\n2\n").unwrap();
+    std::os::unix::fs::symlink(directory.join("in.jsonl"), directory.join("link")).unwrap();
+    let at = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    for (input, output) in
+        [("in.jsonl", "in.jsonl"), ("in.jsonl", "./in.jsonl"), ("*.jsonl", "out.jsonl"), ("in.jsonl", "link")]
+    {
+        let job = Job::new("copy");
+        job.source(Topic::json::<u64>("numbers")).sink(Topic::json("out"));
+        job.bind_input("numbers", Input::Files(at(input)));
+        job.bind_output("out", Output::File(at(output).into()));
+        let error = job.run(&RunOptions { fresh: true, ..options(directory) }, &Control::default()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.message().contains("the job would read what it writes"), "{error}");
+    }
+    assert_eq!(fs::read_to_string(directory.join("in.jsonl")).unwrap(), "1\n2\n");
+    assert!(!directory.join("state").exists());
+}
+
+#[test]
+fn two_outputs_are_not_one_file() {
+    let job = Job::new("copy");
+    let numbers = job.source(Topic::json::<u64>("numbers"));
+    numbers.clone().sink(Topic::json("a"));
+    numbers.sink(Topic::json("b"));
+    job.bind_input("numbers", Input::of(Rows::new(vec![1_u64])));
+    job.bind_output("a", Output::File("out.jsonl".into()));
+    job.bind_output("b", Output::File("./out.jsonl".into()));
+    let error = job.run(&RunOptions::default(), &Control::default()).unwrap_err();
+    assert!(error.message().contains("outputs a and b are one file"), "{error}");
+}
+
+#[test]
+fn fresh_takes_a_directory_as_a_shell_completes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in.jsonl"), "1\n").unwrap();
+    run(directory).unwrap();
+    let state = |path: &str| RunOptions { state: Some(path.into()), fresh: true, ..RunOptions::default() };
+    let slash = format!("{}/", directory.join("state").display());
+    job(directory, "in.jsonl").run(&state(&slash), &Control::default()).unwrap();
+    assert!(directory.join("state.old-1").exists());
+    let error = job(directory, "in.jsonl").run(&state(&format!("{slash}..")), &Control::default());
+    // The directory above has no state, so there is nothing to move; it becomes one.
+    assert!(error.is_ok(), "{error:?}");
+    let error = job(directory, "in.jsonl").run(&state(&format!("{slash}..")), &Control::default()).unwrap_err();
+    assert!(error.message().contains("call the state directory by its name"), "{error}");
+}
+
+/// Records that are read again after a failure are counted once.
+#[test]
+fn what_is_read_twice_is_counted_once() {
+    let rows: Vec<Row> = (0..1_000).map(|n| (n as u8, 0, n)).collect();
+    let way = Way { batch_rows: 10, workers: 2, memory_bytes: 1 << 30, commit_ms: 1, fail_at: vec![20, 50, 75] };
+    let job = Job::new("counted");
+    job.source(Topic::json::<Row>("rows")).sink(Topic::json("out"));
+    job.bind_input("rows", Input::of(Flaky::new(&rows, &way)));
+    job.bind_output("out", Output::of(Captured::<Row>::new()));
+    let control = Control::default();
+    let summary = job.run(&way.options(), &control).unwrap();
+    assert_eq!((summary.restarts, summary.records_in, summary.committed.records_in), (3, 1_000, 1_000));
+}
+
 #[test]
 fn fresh_moves_state_and_output_aside() {
     let directory = tempfile::tempdir().unwrap();

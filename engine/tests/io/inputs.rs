@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use headwater::binding::{Input, source_for};
-use headwater::format::Json;
+use headwater::format::{Json, Lines};
 use headwater::source::{BadRecord, FileSource, LINE_BYTES_MAX, Poll, Polled, Records, Source};
 
 use super::{Folder, lines, rest};
@@ -38,7 +38,17 @@ fn lines_end_in_any_way() {
     folder.write("a", "\u{feff}one\r\n\r\n \t\ntwo\n\nthree");
     folder.write("b", "");
     folder.write("c", "\u{feff}four\n\u{feff}five\r\n");
-    assert_eq!(all(&lines(folder.path("*"))), ["one", "two", "three", "four", "\u{feff}five"]);
+    assert_eq!(all(&lines(folder.path("*"))), ["one", "", " \t", "two", "", "three", "four", "\u{feff}five"]);
+}
+
+#[test]
+fn a_blank_line_is_a_record_of_text_and_none_of_json() {
+    let folder = Folder::new();
+    folder.write("in", "one\n\n  \ntwo\n");
+    let text = FileSource::<String, _>::new(folder.text("in"), Lines);
+    assert_eq!(all(&text), ["one", "", "  ", "two"]);
+    folder.write("in", "\"one\"\n\n  \n\"two\"\n");
+    assert_eq!(all(&FileSource::<String, _>::new(folder.text("in"), Json)), ["one", "two"]);
 }
 
 #[test]

@@ -79,6 +79,54 @@ fn what_was_not_committed_is_cut_off() {
     assert_eq!(folder.read("out"), expected);
 }
 
+/// A commit that says of an output that it is empty fits every file: what is in this one may be anybody's.
+#[test]
+fn what_stands_in_place_of_an_empty_output_is_not_cut_off() {
+    let folder = Folder::new();
+    let sink = file(&folder.path("out"));
+    let mut committer = sink.open(None).unwrap();
+    let committed = committer.prepare().unwrap();
+    append(&sink, committer.as_mut(), vec!["not committed".to_owned()]);
+    committer.prepare().unwrap();
+    drop(committer);
+    drop(sink.open(Some(&committed)).unwrap());
+    assert_eq!(folder.read("out"), "");
+
+    folder.write("other", "precious\n");
+    let was = fs::canonicalize(folder.path("out")).unwrap();
+    let error = file(&folder.path("other")).open(Some(&committed)).err().unwrap();
+    let expected = format!("the output was {0} at the last commit; name {0} again", was.display());
+    assert!(error.message().starts_with(&expected), "{error}");
+    fs::remove_file(folder.path("out")).unwrap();
+    fs::rename(folder.path("other"), folder.path("out")).unwrap();
+    let error = sink.open(Some(&committed)).err().unwrap();
+    assert!(error.message().contains("knows nothing of"), "{error}");
+    assert_eq!(folder.read("out"), "precious\n");
+}
+
+/// The output of a job that was moved with its state.
+#[test]
+fn a_committed_output_may_be_moved() {
+    let folder = Folder::new();
+    let (_, committed) = with_one_line(&folder);
+    fs::rename(folder.path("out"), folder.path("moved")).unwrap();
+    assert!(file(&folder.path("moved")).open(Some(&committed)).is_ok());
+    let error = file(&folder.path("nowhere")).open(Some(&committed)).err().unwrap();
+    assert!(error.message().starts_with("the output was ") && error.to_string().contains("is gone"), "{error}");
+}
+
+#[test]
+fn an_output_that_was_something_else_is_a_mistake_not_damage() {
+    let folder = Folder::new();
+    let (sink, committed) = with_one_line(&folder);
+    let stdout = sink_for::<String, _>(&Output::Stdout, "out", Lines).unwrap();
+    for error in [sink.open(Some("")).err().unwrap(), stdout.open(Some(&committed)).err().unwrap()] {
+        assert_eq!(error.kind(), headwater::Kind::Config, "{error}");
+        assert!(error.message().contains("bind the topic as it was bound, or start over with --fresh"), "{error}");
+    }
+    assert!(stdout.open(Some("")).is_ok());
+}
+
 #[test]
 fn an_epoch_without_records_says_the_same() {
     let folder = Folder::new();

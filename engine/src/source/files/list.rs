@@ -20,11 +20,25 @@ pub(super) fn list(pattern: &str) -> Result<Vec<String>> {
     Ok(files)
 }
 
+/// Whether `path` is, or would be once it exists, a file that `pattern` names.
+pub(super) fn names(pattern: &str, path: &Path) -> bool {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if let (Ok(file), Ok(named)) = (fs::canonicalize(path), matches(pattern))
+        && named.iter().filter_map(|named| fs::canonicalize(named).ok()).any(|named| named == file)
+    {
+        return true;
+    }
+    let (pattern, path) = (absolute(Path::new(pattern)), absolute(path));
+    let pattern = pattern.to_str().and_then(|pattern| glob::Pattern::new(pattern).ok());
+    pattern.is_some_and(|pattern| pattern.matches_path_with(&path, AS_A_SHELL))
+}
+
+/// As a shell does it: `*` leaves out what is hidden, such as a file still being written by `rsync`.
+const AS_A_SHELL: glob::MatchOptions =
+    glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
 fn matches(pattern: &str) -> Result<Vec<String>> {
-    // As a shell does it: `*` leaves out what is hidden, such as a file still being written by `rsync`.
-    let options =
-        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-    let paths = glob::glob_with(pattern, options)
+    let paths = glob::glob_with(pattern, AS_A_SHELL)
         .map_err(|error| Error::config(format!("input pattern {pattern} cannot be read")).caused_by(error))?;
     let mut files = Vec::new();
     for path in paths {
