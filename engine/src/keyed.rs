@@ -70,8 +70,8 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> KeyedStream<Vec<T>, G> {
     ///     .process(
     ///         "visits",
     ///         |turn: &mut Turn<'_, String, u64, String>, _| {
-    ///             let visits = turn.state_mut().get_or_insert(0);
-    ///             *visits += 1;
+    ///             let visits = turn.state().unwrap_or(&0) + 1;
+    ///             *turn.state_mut() = Some(visits);
     ///             let greeting = format!("visit {visits} of {}", turn.key());
     ///             turn.emit(greeting);
     ///             Ok(())
