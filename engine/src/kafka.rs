@@ -3,7 +3,7 @@
 //! A job reads Kafka when its command line says `--brokers`, or when it binds a topic itself:
 //!
 //! ```no_run
-//! use headwater::kafka::{Kafka, Start};
+//! use headwater::kafka::Start;
 //! use headwater::prelude::*;
 //!
 //! # fn job() -> Job { Job::new("orders") }

@@ -40,7 +40,7 @@ const SECRET: &[&str] = &["password", "secret", "ssl.key.pem", "oauthbearer", "j
 /// [`set`](Self::set), but those that exactly-once reading needs as they are.
 ///
 /// ```
-/// use headwater::kafka::{Kafka, Sasl, Start, Tls};
+/// use headwater::kafka::{Sasl, Start, Tls};
 /// use headwater::prelude::*;
 ///
 /// let kafka = Kafka::at("broker-1:9093,broker-2:9093")

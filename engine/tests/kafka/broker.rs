@@ -146,6 +146,10 @@ impl Broker {
         Writer { producer: self.config().create().unwrap() }
     }
 
+    pub fn producer_with(&self, key: &str, value: &str) -> Writer {
+        Writer { producer: self.config().set(key, value).create().unwrap() }
+    }
+
     pub fn transactional(&self, id: &str) -> Writer {
         let producer: BaseProducer = self.config().set("transactional.id", id).create().unwrap();
         producer.init_transactions(AT_MOST).unwrap();

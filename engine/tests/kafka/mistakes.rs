@@ -1,6 +1,5 @@
 //! What a user is told whose command line does not fit.
 
-use headwater::kafka::Kafka;
 use headwater::prelude::*;
 
 use super::broker::Broker;

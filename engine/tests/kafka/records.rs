@@ -42,6 +42,21 @@ fn all_partitions_are_read_and_of_transactions_only_what_is_committed() {
 }
 
 #[test]
+fn every_compression_is_read() {
+    let broker = Broker::shared();
+    let topic = broker.topic("compressed", 1);
+    for (place, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
+        let writer = broker.producer_with("compression.type", codec);
+        let first = place as u64 * 1000;
+        (first..first + 1000).for_each(|number| writer.send(&topic, 0, number));
+        writer.flush();
+    }
+    let copy = Copy::of(broker.kafka().topic(&topic));
+    copy.run_until_end().unwrap();
+    assert_eq!(copy.sorted(), (0..5000).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_job_that_is_to_end_does_so_where_the_topic_ended_at_its_start() {
     let broker = Broker::shared();
     let topic = broker.topic("until-end", 3);
