@@ -309,3 +309,7 @@ unsafe fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
     // SAFETY: as asked for.
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start, length) })
 }
+
+#[cfg(test)]
+#[path = "ffi_tests.rs"]
+mod tests;
