@@ -49,14 +49,22 @@ impl Transactions {
         self.bytes / self.records
     }
 
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("transactions.jsonl")
+    }
+
     /// From JSON Lines, exactly once, committed every second.
     pub fn run(&self, memory_bytes: usize) -> Run {
+        self.run_from(Input::Files(self.file().to_str().unwrap().to_owned()), memory_bytes)
+    }
+
+    /// The same from wherever the same transactions are.
+    pub fn run_from(&self, input: Input, memory_bytes: usize) -> Run {
         let place = tempfile::tempdir().unwrap();
-        let input = self.directory.path().join("transactions.jsonl");
         let flagship = Job::new("flagship");
         let source = flagship.source(Topic::json::<Transaction>("transactions"));
         job(source, |tx| tx.at, |tx| &tx.user);
-        flagship.bind_input("transactions", Input::Files(input.to_str().unwrap().to_owned()));
+        flagship.bind_input("transactions", input);
         let output = bind_alerts(&flagship, place.path());
         let run = timed(self.records, || flagship.run(&options(place.path(), memory_bytes), &Control::default()));
         assert_eq!(lines(&output), self.alerts, "the run is void");

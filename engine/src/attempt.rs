@@ -71,6 +71,8 @@ pub(crate) struct MemoryShares {
     pub lag: usize,
     /// Changes of one epoch, over all workers.
     pub epoch: usize,
+    /// What brokers have sent before it was asked for, over all inputs.
+    pub ahead: usize,
 }
 
 impl MemoryShares {
@@ -80,6 +82,7 @@ impl MemoryShares {
             values: memory_bytes / 2,
             lag: (memory_bytes / 16).clamp(2 * MIB, 64 * MIB),
             epoch: (memory_bytes / 32).clamp(MIB, 32 * MIB),
+            ahead: (memory_bytes / 16).clamp(2 * MIB, 64 * MIB),
         }
     }
 }

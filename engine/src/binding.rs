@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::format::{Decode, Encode};
+#[cfg(feature = "kafka")]
+use crate::kafka::{KafkaSource, KafkaTopic};
 use crate::sink::{FileSink, NowhereSink, Sink, StdoutSink};
 use crate::source::{FileSource, Source};
 use crate::{Error, Result};
@@ -14,6 +16,9 @@ use crate::{Error, Result};
 pub enum Input {
     /// Files that a pattern names, one after the other in the order of their names: one partition.
     Files(String),
+    /// A topic of a Kafka cluster.
+    #[cfg(feature = "kafka")]
+    Kafka(KafkaTopic),
     /// An `Arc<dyn Source<T>>`.
     Typed(Arc<dyn Any + Send + Sync>),
 }
@@ -25,10 +30,40 @@ impl Input {
         Self::Typed(Arc::new(source))
     }
 
+    /// Whether it is sent records before it asks for them.
+    pub(crate) fn fetches_ahead(&self) -> bool {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => true,
+            Self::Files(_) | Self::Typed(_) => false,
+        }
+    }
+
+    /// The same, with so much memory for what it is sent.
+    pub(crate) fn within(self, _ahead_bytes: usize) -> Self {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(topic) => Self::Kafka(topic.memory(_ahead_bytes)),
+            other => other,
+        }
+    }
+
+    /// What it is, where that can be said without its records' type.
+    pub(crate) fn describe(&self) -> Option<String> {
+        match self {
+            Self::Files(pattern) => Some(format!("files {pattern}")),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(topic) => Some(topic.to_string()),
+            Self::Typed(_) => None,
+        }
+    }
+
     /// The source for records of type `T`, if it is one made in code for that type.
     pub(crate) fn typed<T: 'static>(&self) -> Option<Arc<dyn Source<T>>> {
         match self {
             Self::Files(_) => None,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => None,
             Self::Typed(any) => any.downcast_ref::<Arc<dyn Source<T>>>().cloned(),
         }
     }
@@ -70,6 +105,8 @@ impl Output {
 pub fn source_for<T: 'static, F: Decode<T>>(input: &Input, topic: &str, format: F) -> Result<Arc<dyn Source<T>>> {
     match input {
         Input::Files(pattern) => Ok(Arc::new(FileSource::new(pattern, format))),
+        #[cfg(feature = "kafka")]
+        Input::Kafka(kafka) => Ok(Arc::new(KafkaSource::new(kafka.clone(), format))),
         Input::Typed(_) => input.typed().ok_or_else(|| other_records::<T>(topic, "source")),
     }
 }

@@ -77,8 +77,9 @@ impl Coordinator<'_> {
     /// spoke first. What the last commit left over, due timers and closing windows, may go on before the barrier, so
     /// it ends an epoch like any other. Whether that was committed.
     ///
-    /// The first commit of a job has no records: it says where the outputs begin, so that what is written to them
-    /// before the next one is known to be nobody else's.
+    /// The first commit of a job has no records. It says where the outputs begin, so that what is written to them
+    /// before the next one is known to be nobody else's; and where the inputs begin, so that one which begins at its
+    /// newest record skips nothing.
     fn settle(&mut self, base: &crate::commit_record::Totals) -> Result<bool> {
         let prepared = self.stop_all()?;
         self.commit(prepared, base, self.record.ended)

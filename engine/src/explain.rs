@@ -1,14 +1,21 @@
 //! A pipeline as text for people.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::binding::Input;
 use crate::graph::{Graph, Node, Role};
 
 /// The graph, a line per step, each below what it takes its records from.
-pub(crate) fn explain(job: &str, graph: &Graph) -> String {
+pub(crate) fn explain(job: &str, graph: &Graph, inputs: &HashMap<String, Input>) -> String {
     let mut text = format!("job {job}\n");
     for (at, node) in graph.nodes.iter().enumerate() {
         line(&mut text, at, node, graph);
+        if let Role::Source(role) = &node.role
+            && let Some(input) = inputs.get(&role.topic).and_then(Input::describe)
+        {
+            text.push_str(&format!("{:19}read from {input}\n", ""));
+        }
     }
     text
 }

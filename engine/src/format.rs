@@ -1,9 +1,14 @@
 //! How records become bytes and back.
 
+use std::sync::Arc;
+
+use headwater_operators::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
+
+pub use crate::received::{Header, Whole};
 
 /// Reads a record from a payload.
 #[diagnostic::on_unimplemented(
@@ -21,6 +26,36 @@ pub trait Decode<T>: Clone + Send + Sync + 'static {
     fn is_blank(&self, _line: &[u8]) -> bool {
         false
     }
+
+    /// Reads one that a broker delivered, with all that came along. Unless a format says otherwise, it reads the value,
+    /// and one without a value, a tombstone, is a bad record.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    fn decode_record(&self, record: &dyn RawRecord) -> Result<T> {
+        match record.value() {
+            Some(value) => self.decode(value),
+            None => Err(Error::record("it is a tombstone: it has no value")),
+        }
+    }
+}
+
+/// A record as a broker delivered it.
+pub trait RawRecord {
+    /// Its value; `None` for a tombstone.
+    fn value(&self) -> Option<&[u8]>;
+    /// Its key.
+    fn key(&self) -> Option<&[u8]>;
+    /// Its headers, in their order.
+    fn headers(&self) -> Vec<Header>;
+    /// When it was made, or when the broker got it: the topic's `message.timestamp.type` says which.
+    fn timestamp(&self) -> Option<Timestamp>;
+    /// The broker's name of its topic.
+    fn topic(&self) -> &Arc<str>;
+    /// Its partition.
+    fn partition(&self) -> i32;
+    /// Its offset in the partition.
+    fn offset(&self) -> i64;
 }
 
 /// Writes a record as a payload.
@@ -51,6 +86,16 @@ impl<T: DeserializeOwned> Decode<T> for Json {
     /// White space alone: there is no such value.
     fn is_blank(&self, line: &[u8]) -> bool {
         line.first().is_none_or(u8::is_ascii_whitespace) && line.trim_ascii().is_empty()
+    }
+
+    /// A tombstone is read as `null`: an `Option` is `None`, and for other types it is a bad record.
+    fn decode_record(&self, record: &dyn RawRecord) -> Result<T> {
+        match record.value() {
+            Some(value) => self.decode(value),
+            None => self.decode(b"null").map_err(|_| {
+                Error::record("it is a tombstone: it has no value; read the topic as one of `Option`s to have these")
+            }),
+        }
     }
 }
 

@@ -132,13 +132,13 @@ impl Job {
         self.graph.borrow().check()
     }
 
-    /// The pipeline as text: steps, ids, keys, windows, tables.
+    /// The pipeline as text: steps, ids, keys, windows, tables, and what its topics are read from.
     ///
     /// # Errors
     /// As [`check`](Self::check).
     pub fn explain(&self) -> Result<String> {
         self.check()?;
-        Ok(crate::explain::explain(&self.name, &self.graph.borrow()))
+        Ok(crate::explain::explain(&self.name, &self.graph.borrow(), &self.bindings.borrow().inputs))
     }
 
     /// Runs the pipeline until its inputs end or `control` asks to stop.
@@ -148,7 +148,8 @@ impl Job {
     /// where something outside stayed away; `Corrupt` where stored bytes are not what was written; `Bug` for a panic.
     /// In every case what was committed stays, and the next run goes on from there.
     pub fn run(&self, options: &RunOptions, control: &Control) -> Result<Summary> {
-        let plan = Plan::new(&self.name, &self.graph.borrow(), &self.bindings.borrow())?;
+        let bindings = self.bindings.borrow().clone().within(options.memory_bytes);
+        let plan = Plan::new(&self.name, &self.graph.borrow(), &bindings)?;
         for (topic, description) in &plan.descriptions {
             tracing::debug!(topic, bound_to = description, "topic");
         }

@@ -19,6 +19,8 @@ mod figures;
 pub mod format;
 mod graph;
 mod job;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod keyed;
 mod late;
 #[cfg(feature = "live")]
@@ -27,6 +29,7 @@ mod options;
 mod plan;
 pub mod prelude;
 pub mod progress;
+mod received;
 mod report;
 mod run;
 mod signals;
@@ -55,6 +58,7 @@ pub use headwater_state::{Error, Kind, Result};
 pub use job::Job;
 pub use keyed::KeyedStream;
 pub use options::RunOptions;
+pub use received::Received;
 pub use run::{Control, Summary};
 pub use stream::Stream;
 pub use topic::Topic;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use headwater_state::{Manifest, TableSpec};
 
+use crate::attempt::MemoryShares;
 use crate::binding::{Input, Output};
 use crate::graph::{Graph, Node, Role};
 use crate::{Error, Result};
@@ -14,6 +15,16 @@ use crate::{Error, Result};
 pub(crate) struct Bindings {
     pub inputs: HashMap<String, Input>,
     pub outputs: HashMap<String, Output>,
+}
+
+impl Bindings {
+    /// Gives the inputs that fetch ahead their share of a job's memory.
+    pub fn within(self, memory_bytes: usize) -> Self {
+        let ahead = MemoryShares::of(memory_bytes).ahead;
+        let fetching = self.inputs.values().filter(|input| input.fetches_ahead()).count().max(1);
+        let inputs = self.inputs.into_iter().map(|(topic, input)| (topic, input.within(ahead / fetching)));
+        Self { inputs: inputs.collect(), outputs: self.outputs }
+    }
 }
 
 pub(crate) struct Plan {
@@ -83,7 +94,8 @@ impl Plan {
 }
 
 fn unbound(what: &str, topic: &str) -> Error {
-    Error::config(format!("topic `{topic}` is bound to nothing: give it `--{what} {topic}=FILE`"))
+    let kafka = if what == "input" && cfg!(feature = "kafka") { ", or `--brokers HOST:PORT`" } else { "" };
+    Error::config(format!("topic `{topic}` is bound to nothing: give it `--{what} {topic}=FILE`{kafka}"))
 }
 
 /// Refuses an output that is read as an input, or written as another output.

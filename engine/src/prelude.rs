@@ -9,6 +9,8 @@ pub use headwater_operators::{
 pub use headwater_state::{Key, Table, Text};
 
 pub use crate::binding::{Input, Output};
+#[cfg(feature = "kafka")]
+pub use crate::kafka::Kafka;
 pub use crate::sink::Captured;
 pub use crate::source::{Feed, Generator, Random, Records as Rows, channel};
 pub use crate::{

@@ -35,6 +35,15 @@ pub trait Source<T>: Send + Sync {
     /// `Config` where the input is no longer what the position was made of (truncated, replaced, rotated), with the
     /// difference and the remedy.
     fn open(&self, partition: &str, position: Option<&str>) -> Result<Box<dyn Partition<T>>>;
+
+    /// Opens a partition that has come to be since others of the same source were read: at its start, wherever the
+    /// source was told to begin.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_added(&self, partition: &str) -> Result<Box<dyn Partition<T>>> {
+        self.open(partition, None)
+    }
 }
 
 /// One partition, open at a position.
@@ -97,7 +106,7 @@ fn counted(position: Option<&str>) -> Result<usize> {
 
 /// The error for a position that a source of this kind does not understand: state is checked by checksum before, so the
 /// position is whole and of another kind of source.
-fn another(what: &str, position: &str) -> Error {
+pub(crate) fn another(what: &str, position: &str) -> Error {
     Error::config(format!(
         "what was read before is not {what}: its position is {position}; bind the topic as it was bound, or start over with \
          --fresh"

@@ -80,6 +80,8 @@ impl<T: Send + 'static> Reader<T> {
         policy: BadRecords,
     ) -> Result<Self> {
         let mut partitions = Vec::new();
+        let of_topic = |name: &String| name.rsplit_once('/').is_some_and(|(of, _)| of == topic);
+        let was_read = build.positions.keys().any(of_topic);
         for (at, name) in source.partitions()?.into_iter().enumerate() {
             let id = build.first_partition + at as u32;
             if id as usize % build.workers != build.worker {
@@ -87,7 +89,10 @@ impl<T: Send + 'static> Reader<T> {
             }
             let name = format!("{topic}/{name}");
             let partition = name[topic.len() + 1..].to_owned();
-            let reader = source.open(&partition, build.positions.get(&name).map(String::as_str))?;
+            let reader = match build.positions.get(&name) {
+                None if was_read => source.open_added(&partition)?,
+                position => source.open(&partition, position.map(String::as_str))?,
+            };
             let origin = Origin { id, name: name.into() };
             partitions.push(Open { origin, reader, activity: Activity::Active, quiet_since: None, due: None });
         }
@@ -168,6 +173,8 @@ impl<T: Send + 'static> Reader<T> {
         match poll {
             Poll::Records => Ok(Polling::Sent),
             Poll::Wait(wait) => {
+                self.partitions[at].quiet_since = None;
+                self.set_activity(at, Activity::Active)?;
                 self.partitions[at].due = Some(clock::now() + wait);
                 Ok(Polling::Nothing(wait))
             }

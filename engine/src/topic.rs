@@ -2,7 +2,8 @@
 
 use std::marker::PhantomData;
 
-use crate::format::{Json, Lines};
+use crate::Received;
+use crate::format::{Json, Lines, Whole};
 
 /// A name for a stream of records, with their type and format. At run time the name is bound to files, a generator,
 /// Kafka, or memory in a test; the pipeline stays as it is.
@@ -43,5 +44,21 @@ impl<T, F> Topic<T, F> {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same topic, to be read with the key, headers, timestamp and place of each record.
+    ///
+    /// ```
+    /// use headwater::prelude::*;
+    /// let job = Job::new("late-orders");
+    /// job.source(Topic::json::<u64>("orders").received())
+    ///     .event_time(|order| order.timestamp.unwrap_or(Timestamp::MIN), Lateness::minutes(1))
+    ///     .map(|order| (String::from_utf8_lossy(order.key.as_deref().unwrap_or_default()).into_owned(), order.value))
+    ///     .sink(Topic::json("by_key"));
+    /// job.check()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    pub fn received(self) -> Topic<Received<T>, Whole<F>> {
+        Topic { name: self.name, format: Whole(self.format), records: PhantomData }
     }
 }

@@ -1,12 +1,14 @@
-//! `--input NAME=FILE` and `--output NAME=FILE`: what the job's topics stand for in this run.
+//! `--input NAME=FILE`, `--output NAME=FILE` and `--brokers`: what the job's topics stand for in this run.
 
 use std::path::{Path, PathBuf};
 
 use crate::binding::{Input, Output};
 use crate::job::Job;
+#[cfg(feature = "kafka")]
+use crate::kafka::Kafka;
 use crate::{Error, Result};
 
-use super::flags::BindFlags;
+use super::flags::{BindFlags, KafkaFlags};
 
 /// Binds the topics that the command line names; the others stay as the job bound them.
 ///
@@ -14,7 +16,14 @@ use super::flags::BindFlags;
 /// `Config` for a name that the job does not have, with those that it has.
 pub(super) fn bind(job: &Job, flags: &BindFlags) -> Result<()> {
     let input_topics = Topics { flag: "--input", verb: "reads", names: job.input_topics() };
-    for (topic, file) in input_topics.resolve(&flags.inputs)? {
+    let inputs = input_topics.resolve(&flags.inputs)?;
+    for topic in &input_topics.names {
+        let file = inputs.iter().find(|(name, _)| name == topic).map(|(_, file)| *file);
+        if let Some(kafka) = kafka_topic(&flags.kafka, topic, file)? {
+            job.bind_input(topic, kafka);
+        }
+    }
+    for (topic, file) in inputs.into_iter().filter(|(_, file)| !file.starts_with(KAFKA)) {
         if file == "-" {
             return Err(Error::config(
                 "--input -: standard input cannot be read a second time after a crash\nhelp: write it to a file first",
@@ -28,6 +37,46 @@ pub(super) fn bind(job: &Job, flags: &BindFlags) -> Result<()> {
         job.bind_output(topic, output);
     }
     Ok(())
+}
+
+/// What stands before the name of a Kafka topic where a file might be.
+const KAFKA: &str = "kafka:";
+
+/// The Kafka topic that `topic` is read from: the one that its `--input` names, or that of the same name if it has none.
+#[cfg(feature = "kafka")]
+fn kafka_topic(flags: &KafkaFlags, topic: &str, input: Option<&str>) -> Result<Option<Input>> {
+    let named = input.map(|input| input.strip_prefix(KAFKA));
+    let name = match (named, &flags.brokers) {
+        (Some(None), _) | (None, None) => return Ok(None),
+        (Some(Some("")), _) => return Err(Error::config(format!("--input {topic}={KAFKA}: no topic behind the `:`"))),
+        (Some(Some(name)), Some(_)) => name,
+        (Some(Some(name)), None) => {
+            return Err(Error::config(format!(
+                "--input {topic}={KAFKA}{name}: which cluster has it?\nhelp: give --brokers HOST:PORT, or ./{KAFKA}{name} \
+                 if that is a file"
+            )));
+        }
+        (None, Some(_)) => topic,
+    };
+    let mut kafka = Kafka::at(flags.brokers.as_deref().unwrap_or_default());
+    for option in &flags.options {
+        let option = option.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+            Error::config(format!("--kafka {option}: KEY=VALUE is wanted, such as security.protocol=SSL"))
+        })?;
+        kafka = kafka.set(option.0, option.1);
+    }
+    kafka.check()?;
+    let from = flags.from.parse().map_err(|error: Error| error.within("--from"))?;
+    let topic = kafka.topic(name).from(from);
+    Ok(Some(Input::Kafka(if flags.until_end { topic.until_end() } else { topic })))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka_topic(flags: &KafkaFlags, _: &str, input: Option<&str>) -> Result<Option<Input>> {
+    if flags.brokers.is_some() || input.is_some_and(|input| input.starts_with(KAFKA)) {
+        return Err(Error::config("Kafka is not in this build\nhelp: build it with the feature `kafka` of headwater"));
+    }
+    Ok(None)
 }
 
 /// The topics that one kind of flag may name.
@@ -131,6 +180,31 @@ mod tests {
         assert!(text.contains("it reads orders, users"), "{text}");
         let text = refusal(&["orders", "users"], &["in.jsonl"]);
         assert!(text.contains("--input orders=in.jsonl"), "{text}");
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn a_kafka_topic_is_that_of_the_same_name_or_the_one_that_is_named() {
+        let flags = KafkaFlags {
+            brokers: Some("localhost:9092".to_owned()),
+            options: vec!["fetch.min.bytes=2".to_owned()],
+            from: "latest".to_owned(),
+            until_end: true,
+        };
+        let bound = |input| kafka_topic(&flags, "orders", input).unwrap().and_then(|input| input.describe());
+        let topic = |name: &str| Some(format!("Kafka topic {name} at localhost:9092, from latest until its end"));
+        assert_eq!(bound(None), topic("orders"));
+        assert_eq!(bound(Some("kafka:shop.orders")), topic("shop.orders"));
+        assert_eq!(bound(Some("orders.jsonl")), None);
+        let none = KafkaFlags { from: "earliest".to_owned(), ..KafkaFlags::default() };
+        assert!(kafka_topic(&none, "orders", None).unwrap().is_none());
+        let refusal = |flags: &KafkaFlags, input| kafka_topic(flags, "orders", input).err().unwrap().to_string();
+        assert!(refusal(&none, Some("kafka:shop")).contains("--brokers HOST:PORT, or ./kafka:shop"));
+        assert!(refusal(&flags, Some("kafka:")).contains("no topic behind"));
+        let wrong = KafkaFlags { options: vec!["acks".to_owned()], ..flags.clone() };
+        assert!(refusal(&wrong, None).contains("KEY=VALUE is wanted"));
+        let wrong = KafkaFlags { from: "yesterday".to_owned(), ..flags.clone() };
+        assert!(refusal(&wrong, None).contains("--from: `yesterday` is no place"));
     }
 
     #[test]

@@ -29,6 +29,38 @@ pub(super) struct BindFlags {
     /// NAME= may be left out where the job writes one topic
     #[arg(id = "headwater-output", long = "output", value_name = "NAME=FILE", value_parser = not_empty)]
     pub outputs: Vec<String>,
+
+    #[command(flatten)]
+    pub kafka: KafkaFlags,
+}
+
+/// A Kafka cluster, and what is read of it.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+#[command(next_help_heading = "Kafka")]
+pub(super) struct KafkaFlags {
+    /// Read the topics without an --input from the Kafka topics of the same names.
+    /// --input NAME=kafka:TOPIC reads another one
+    #[arg(id = "headwater-brokers", long = "brokers", value_name = "HOST:PORT,…")]
+    pub brokers: Option<String>,
+
+    /// Set an option of librdkafka, such as security.protocol=SSL
+    #[arg(id = "headwater-kafka", long = "kafka", value_name = "KEY=VALUE", requires = "headwater-brokers")]
+    pub options: Vec<String>,
+
+    /// Where the first start begins: earliest, latest, or a time
+    #[arg(
+        id = "headwater-from",
+        long = "from",
+        value_name = "PLACE",
+        default_value = "earliest",
+        requires = "headwater-brokers"
+    )]
+    pub from: String,
+
+    /// Stop where the topics end when the job starts; all windows close
+    #[arg(id = "headwater-until-end", long = "until-end", requires = "headwater-brokers")]
+    pub until_end: bool,
 }
 
 /// How the job is run.
@@ -184,6 +216,7 @@ fn examples(program: &str) -> String {
          {program} --live\n  \
          {program} --input 'data/*.jsonl' --output results.jsonl\n  \
          {program} --input orders=orders.jsonl --output alerts=- --for 10s\n  \
+         {program} --brokers localhost:9092 --output results.jsonl\n  \
          {program} explain"
     )
 }

@@ -34,7 +34,10 @@ fn a_name_that_cannot_be_a_directory() {
 fn a_topic_that_is_bound_to_nothing() {
     let job = Job::new("unbound");
     job.source(Topic::json::<u64>("numbers")).sink(Topic::json("out"));
-    assert_eq!(message(&job), "topic `numbers` is bound to nothing: give it `--input numbers=FILE`");
+    assert_eq!(
+        message(&job),
+        "topic `numbers` is bound to nothing: give it `--input numbers=FILE`, or `--brokers HOST:PORT`"
+    );
 }
 
 #[test]

@@ -1,0 +1,30 @@
+//! Apache Kafka, through librdkafka: topics as sources.
+//!
+//! A job reads Kafka when its command line says `--brokers`, or when it binds a topic itself:
+//!
+//! ```no_run
+//! use headwater::kafka::Start;
+//! use headwater::prelude::*;
+//!
+//! # fn job() -> Job { Job::new("orders") }
+//! let job = job();
+//! let kafka = Kafka::at("localhost:9092");
+//! job.bind_input("orders", Input::Kafka(kafka.topic("orders").from(Start::Latest)));
+//! ```
+//!
+//! Reading order: `source` (partitions and positions), `partition` (one of them being read), `client` and `watch` (the
+//! connection), `ffi` (what has no safe binding).
+
+mod client;
+mod config;
+mod errors;
+mod ffi;
+mod input;
+mod partition;
+mod position;
+mod source;
+mod watch;
+
+pub use config::{Kafka, Sasl, Tls};
+pub use input::{KafkaTopic, Start};
+pub use source::KafkaSource;

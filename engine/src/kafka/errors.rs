@@ -1,0 +1,148 @@
+//! What errors of Kafka mean, and what to do about them.
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use crate::Error;
+
+/// An error as librdkafka told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reported {
+    pub code: Code,
+    pub reason: String,
+}
+
+impl Reported {
+    /// Keeps of the reason what people need: no thread, no client, no counts of what was suppressed.
+    pub fn new(code: Code, reason: &str) -> Self {
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        // `[thrd:…]: ` stands before what is said.
+        let reason = reason.rsplit_once("]: ").map_or(reason, |(_, said)| said);
+        Self { code, reason: reason.trim().trim_end_matches('?').to_owned() }
+    }
+}
+
+/// The error for brokers that do not answer.
+pub(super) fn unreachable(brokers: &str, reported: Option<&Reported>, waited: std::time::Duration) -> Error {
+    let Some(Reported { code, reason }) = reported else {
+        return Error::unavailable(format!(
+            "no Kafka broker answers at {brokers} within {} s; check the address, and that nothing between here and \
+             there swallows connections",
+            waited.as_secs_f32()
+        ));
+    };
+    let remedy = match code {
+        Code::Resolve => "check the name in --brokers",
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
+            "check --kafka sasl.mechanism, sasl.username and sasl.password"
+        }
+        _ if *code == Code::SSL || reason.contains("SSL handshake failed") => {
+            "check that the port speaks TLS, and --kafka ssl.ca.location"
+        }
+        _ if reason.contains("onnection refused") && names_other(brokers, reason) => {
+            "the brokers at that address send clients on to one that refuses them: mend the brokers' advertised.listeners"
+        }
+        _ if reason.contains("onnection refused") => {
+            "nothing listens there: start the broker, or give its address with --brokers"
+        }
+        _ if reason.contains("security.protocol") => {
+            "the port may want TLS or SASL: set --kafka security.protocol to SSL, SASL_SSL or SASL_PLAINTEXT"
+        }
+        _ => "check the address in --brokers, and that a broker runs there",
+    };
+    Error::unavailable(format!("no Kafka broker answers at {brokers}: {reason}; {remedy}"))
+}
+
+/// Whether the reason names an address that is none of those given.
+fn names_other(brokers: &str, reason: &str) -> bool {
+    let given = |broker: &str| reason.contains(broker.trim().trim_start_matches("PLAINTEXT://"));
+    reason.contains("://") && !brokers.split(',').any(given)
+}
+
+/// The error for a topic that the cluster does not have, or does not show.
+pub(super) fn topic_error(code: Code, topic: &str, brokers: &str) -> Error {
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
+            Error::config(format!(
+                "Kafka at {brokers} has no topic {topic}; create it, or read another with --input NAME=kafka:TOPIC"
+            ))
+        }
+        Code::TopicAuthorizationFailed => Error::config(format!(
+            "Kafka at {brokers} does not let this client read topic {topic}; allow its user Read and Describe on it"
+        )),
+        Code::InvalidTopic => Error::config(format!("Kafka takes no topic called {topic}; give another name")),
+        _ if is_passing(code) => {
+            Error::unavailable(format!("Kafka at {brokers} does not describe topic {topic}: {code}"))
+        }
+        _ => Error::unavailable(format!("Kafka at {brokers} cannot describe topic {topic}: {code}")),
+    }
+}
+
+/// The error for options that librdkafka refuses.
+pub(super) fn refused_options(error: &KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, reason, key, _) => Error::config(format!(
+            "Kafka option {key} is refused: {}; the options are those of librdkafka's CONFIGURATION.md",
+            reason.trim_end_matches('.')
+        )),
+        KafkaError::ClientCreation(reason) => Error::config(format!("Kafka options are refused: {reason}")),
+        other => Error::config("Kafka options are refused").caused_by(other.to_string()),
+    }
+}
+
+/// What librdkafka recovers from by itself.
+pub(super) fn is_passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::ReplicaNotAvailable
+            | Code::BrokerNotAvailable
+            | Code::NetworkException
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::OffsetNotAvailable
+            | Code::KafkaStorageError
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::GroupAuthorizationFailed
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use std::time::Duration;
+
+    fn said(code: Code, reason: &str) -> String {
+        let error = unreachable("kafka:9092", Some(&Reported::new(code, reason)), Duration::from_secs(2));
+        assert_eq!(error.kind(), Kind::Unavailable);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_broker_that_does_not_answer_comes_with_the_likely_cause() {
+        let refused = "kafka:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
+        let text = said(Code::BrokerTransportFailure, refused);
+        assert!(text.contains("failed: Connection refused; nothing listens there"), "{text}");
+        let text =
+            said(Code::Resolve, "kafka:9092/bootstrap: Failed to resolve 'kafka:9092': Name or service not known");
+        assert!(text.contains("check the name"), "{text}");
+        let text = said(Code::SSL, "ssl://kafka:9092/bootstrap: SSL handshake failed: wrong version number");
+        assert!(text.contains("speaks TLS"), "{text}");
+        let text = said(Code::Authentication, "SASL authentication error: Authentication failed");
+        assert!(text.contains("sasl.password"), "{text}");
+        let elsewhere = "plaintext://inside:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused";
+        let text = said(Code::BrokerTransportFailure, elsewhere);
+        assert!(text.contains("advertised.listeners"), "{text}");
+        let text = unreachable("kafka:9092", None, Duration::from_millis(2500)).to_string();
+        assert!(text.contains("within 2.5 s"), "{text}");
+    }
+}

@@ -1,0 +1,192 @@
+//! A Kafka topic as a source: which partitions it has, and where each is begun or gone on with.
+
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use super::client::Client;
+use super::input::{KafkaTopic, Start};
+use super::partition::{Cursor, KafkaPartition};
+use super::position::Position;
+use crate::format::Decode;
+use crate::source::{Partition, Source};
+use crate::{Error, Result};
+
+/// Reads the committed records of a Kafka topic, each partition of it by itself. Positions are the engine's own: no
+/// offset is committed to Kafka, and nobody is a member of a consumer group.
+///
+/// * What is read is fixed when the job starts; partitions that are added later are told in the log and read after a
+///   restart, from their beginning.
+/// * It never ends by itself, but with [`until_end`](KafkaTopic::until_end).
+/// * A partition is idle when all that was written to it was read and no transaction on it is open. While its leader
+///   does not answer it is not idle.
+/// * A position that retention has deleted, that lies beyond the end, or is of a topic that was deleted and created
+///   again, stops the job.
+pub struct KafkaSource<T, F> {
+    topic: KafkaTopic,
+    format: F,
+    facts: OnceLock<Facts>,
+    /// The client that all partitions are read with, on whatever threads. It lives as long as one of them is open.
+    reader: Mutex<Weak<Client>>,
+    records: PhantomData<fn() -> T>,
+}
+
+/// What is fixed while the process lives.
+struct Facts {
+    partitions: usize,
+    /// Where each partition ends, if that is where reading ends.
+    ends: Option<Vec<i64>>,
+}
+
+impl<T, F: Decode<T>> KafkaSource<T, F> {
+    /// The records of a topic, whose values are in this format.
+    pub fn new(topic: KafkaTopic, format: F) -> Self {
+        Self { topic, format, facts: OnceLock::new(), reader: Mutex::default(), records: PhantomData }
+    }
+
+    fn facts(&self) -> Result<&Facts> {
+        if let Some(facts) = self.facts.get() {
+            return Ok(facts);
+        }
+        let client = Client::to_ask(&self.topic)?;
+        let partitions = client.partitions();
+        let ends = if self.topic.until_end {
+            let numbers = 0..i32::try_from(partitions).unwrap_or(i32::MAX);
+            Some(numbers.map(|partition| Ok(client.watermarks(partition)?.1)).collect::<Result<_>>()?)
+        } else {
+            None
+        };
+        Ok(self.facts.get_or_init(|| Facts { partitions, ends }))
+    }
+
+    fn reader(&self, partitions: usize) -> Result<Arc<Client>> {
+        let mut held = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = held.upgrade() {
+            return Ok(reader);
+        }
+        let reader = Arc::new(Client::to_read(&self.topic, partitions)?);
+        *held = Arc::downgrade(&reader);
+        Ok(reader)
+    }
+
+    /// Opens a partition, which begins at `start` if it was not read before.
+    fn open_from(&self, name: &str, position: Option<&str>, start: &Start) -> Result<KafkaPartition<F>> {
+        let facts = self.facts()?;
+        let number = name.parse().ok().filter(|number| usize::try_from(*number).is_ok_and(|n| n < facts.partitions));
+        let number = number.ok_or_else(|| Error::bug(format!("{} has no partition {name}", self.topic.name)))?;
+        let reader = self.reader(facts.partitions)?;
+        let position = match position {
+            Some(text) => self.go_on(&reader, number, Position::parse(text)?)?,
+            None => self.begin(&reader, number, start)?,
+        };
+        let end = facts.ends.as_ref().and_then(|ends| ends.get(number as usize).copied());
+        Ok(KafkaPartition {
+            format: self.format.clone(),
+            queue: reader.fetch(number, &position)?,
+            client: reader,
+            topic: self.topic.name.as_str().into(),
+            partition: number,
+            cursor: Cursor::new(position, end),
+            patience: self.topic.kafka.patience,
+            held_since: None,
+        })
+    }
+
+    /// Where a partition that was not read before is begun.
+    fn begin(&self, client: &Client, partition: i32, start: &Start) -> Result<Position> {
+        let topic = &self.topic.name;
+        let (low, high) = client.watermarks(partition)?;
+        let offset = match start {
+            Start::Earliest => low,
+            Start::Latest => high,
+            Start::At(time) => client.offset_at(partition, *time)?.unwrap_or(high),
+            Start::Offsets(offsets) => match offsets.iter().find(|(number, _)| *number == partition) {
+                None => low,
+                Some((_, offset)) if (low..=high).contains(offset) => *offset,
+                Some((_, offset)) => {
+                    return Err(Error::config(format!(
+                        "{topic}[{partition}] cannot be read from offset {offset}: it has those from {low} to {high}; \
+                         give one of these"
+                    )));
+                }
+            },
+        };
+        Ok(Position { offset, leader_epoch: None, identity: client.identity().clone() })
+    }
+
+    /// Checks that a committed position is still there.
+    fn go_on(&self, client: &Client, partition: i32, position: Position) -> Result<Position> {
+        let topic = &self.topic.name;
+        position.identity.check(client.identity(), topic)?;
+        check_offset(topic, partition, position.offset, client.watermarks(partition)?)?;
+        Ok(Position { identity: client.identity().clone(), ..position })
+    }
+}
+
+impl<T: 'static, F: Decode<T>> Source<T> for KafkaSource<T, F> {
+    fn describe(&self) -> String {
+        self.topic.to_string()
+    }
+
+    fn partitions(&self) -> Result<Vec<String>> {
+        Ok((0..self.facts()?.partitions).map(|partition| partition.to_string()).collect())
+    }
+
+    fn open(&self, partition: &str, position: Option<&str>) -> Result<Box<dyn Partition<T>>> {
+        Ok(Box::new(self.open_from(partition, position, &self.topic.start)?))
+    }
+
+    fn open_added(&self, partition: &str) -> Result<Box<dyn Partition<T>>> {
+        tracing::info!("Kafka topic {} has a new partition {partition}: read from its beginning", self.topic.name);
+        Ok(Box::new(self.open_from(partition, None, &Start::Earliest)?))
+    }
+}
+
+/// That an offset lies between the watermarks.
+///
+/// # Errors
+/// `Config` where it does not, with what that means.
+pub(super) fn check_offset(topic: &str, partition: i32, offset: i64, (low, high): (i64, i64)) -> Result<()> {
+    if offset < low {
+        return Err(Error::config(format!(
+            "{topic}[{partition}] was read up to offset {offset}, and now begins at {low}: {} offsets were deleted \
+             before they were read, by retention or by hand; start over with --fresh, and let the topic keep its \
+             records for longer than the job may stand still",
+            low - offset
+        )));
+    }
+    if offset > high {
+        return Err(Error::config(format!(
+            "{topic}[{partition}] was read up to offset {offset}, and now ends at {high}: records that were read are \
+             gone, by an unclean leader election or because the broker lost its disk, and others will have their \
+             offsets; start over with --fresh"
+        )));
+    }
+    Ok(())
+}
+
+/// How long a broker that is away is waited for, unless the user says otherwise.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_between_the_watermarks_is_good() {
+        for offset in [5, 7, 9] {
+            check_offset("orders", 3, offset, (5, 9)).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_offset_beyond_them_is_explained() {
+        let text = check_offset("orders", 3, 2, (5, 9)).unwrap_err().to_string();
+        assert!(
+            text.contains("orders[3] was read up to offset 2, and now begins at 5: 3 offsets were deleted"),
+            "{text}"
+        );
+        let text = check_offset("orders", 3, 10, (5, 9)).unwrap_err().to_string();
+        assert!(text.contains("unclean leader election") && text.contains("--fresh"), "{text}");
+    }
+}

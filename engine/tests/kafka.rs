@@ -1,0 +1,21 @@
+//! Reading a real Kafka broker: what is read, where reading goes on, and what is said when that cannot be.
+//!
+//! A broker is started with `dev/kafka` and stopped with the process. `KAFKA_BROKERS=host:port` uses another cluster,
+//! but where a test has to kill its broker.
+
+#![cfg(test)]
+
+#[path = "kafka/broker.rs"]
+mod broker;
+#[path = "kafka/changed_topics.rs"]
+mod changed_topics;
+#[path = "kafka/faults.rs"]
+mod faults;
+#[path = "kafka/mistakes.rs"]
+mod mistakes;
+#[path = "kafka/records.rs"]
+mod records;
+#[path = "kafka/running.rs"]
+mod running;
+#[path = "kafka/starts.rs"]
+mod starts;
