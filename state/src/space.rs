@@ -72,7 +72,6 @@ impl<K: Key, V> Space<K, V> {
                 at
             }
             None => {
-                grow_gently(&mut self.slots);
                 self.slots.push(slot);
                 (self.slots.len() - 1) as u32
             }
@@ -115,12 +114,4 @@ pub(crate) fn slot_bytes<K: Key, V>(slot: &Slot<K, V>) -> usize {
 #[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// Doubling a large slab would leave half of it empty: past a million bytes it grows by a quarter.
-fn grow_gently<T>(slots: &mut Vec<T>) {
-    const GENTLE_BYTES: usize = 1 << 20;
-    if slots.len() == slots.capacity() && slots.len() * size_of::<T>() > GENTLE_BYTES {
-        slots.reserve_exact(slots.len() / 4);
-    }
 }
