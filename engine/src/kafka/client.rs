@@ -205,7 +205,7 @@ impl Client {
     }
 
     pub fn leader(&self, partition: i32) -> Leader {
-        self.consumer.context().leader(partition)
+        self.consumer.context().leader(partition, clock::now())
     }
 
     /// Takes what librdkafka reports, and checks now and then that the topic is still the same. To be called often.

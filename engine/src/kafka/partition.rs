@@ -32,6 +32,8 @@ pub(super) struct KafkaPartition<F> {
     pub patience: Duration,
     /// Since when an open transaction keeps records back; told ones have no time.
     pub held_since: Option<Held>,
+    /// When the leader was last heard of, where all was read by then.
+    pub heard: Option<Instant>,
 }
 
 pub(super) enum Held {
@@ -100,6 +102,10 @@ impl<T, F: Decode<T>> Partition<T> for KafkaPartition<F> {
 
     fn position(&self) -> String {
         self.cursor.position.to_string()
+    }
+
+    fn quiet_until(&self) -> Option<Instant> {
+        self.heard
     }
 }
 
@@ -173,11 +179,13 @@ impl<F> KafkaPartition<F> {
         {
             return Err(self.client.unreachable(self.patience));
         }
-        if leader != Leader::Answers || !self.cursor.is_at_end() {
+        let Leader::HeardAt(heard) = leader else { return Ok(Poll::Wait(LOOK_AGAIN)) };
+        if !self.cursor.is_at_end() {
             return Ok(Poll::Wait(LOOK_AGAIN));
         }
         if self.client.high_watermark(self.partition) == Some(self.cursor.position.offset) {
             self.held_since = None;
+            self.heard = Some(heard);
             return Ok(Poll::Quiet);
         }
         self.hold();

@@ -89,6 +89,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
             cursor: Cursor::new(position, end),
             patience: self.topic.kafka.patience,
             held_since: None,
+            heard: None,
         })
     }
 
