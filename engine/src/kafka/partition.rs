@@ -36,6 +36,36 @@ pub(super) struct KafkaPartition<F> {
     pub heard: Option<Instant>,
 }
 
+/// A partition, and of one that has ended its last position only: so its client closes when all have ended, for nobody
+/// takes what it reports any more.
+pub(super) enum UntilEnd<F> {
+    Reading(Box<KafkaPartition<F>>),
+    Ended(Position),
+}
+
+impl<T, F: Decode<T>> Partition<T> for UntilEnd<F> {
+    fn poll(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll> {
+        let Self::Reading(partition) = self else { return Ok(Poll::End) };
+        let poll = partition.poll(polled, rows_max)?;
+        if poll == Poll::End {
+            let position = partition.cursor.position.clone();
+            *self = Self::Ended(position);
+        }
+        Ok(poll)
+    }
+
+    fn position(&self) -> String {
+        match self {
+            Self::Reading(partition) => partition.cursor.position.to_string(),
+            Self::Ended(position) => position.to_string(),
+        }
+    }
+
+    fn quiet_until(&self) -> Option<Instant> {
+        if let Self::Reading(partition) = self { partition.heard } else { None }
+    }
+}
+
 pub(super) enum Held {
     Since(Instant),
     Told,
@@ -87,8 +117,11 @@ impl Cursor {
     }
 }
 
-impl<T, F: Decode<T>> Partition<T> for KafkaPartition<F> {
-    fn poll(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll> {
+impl<F> KafkaPartition<F> {
+    fn poll<T>(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll>
+    where
+        F: Decode<T>,
+    {
         self.client.serve()?;
         if self.cursor.has_ended() {
             return Ok(Poll::End);
@@ -100,16 +133,6 @@ impl<T, F: Decode<T>> Partition<T> for KafkaPartition<F> {
         if self.cursor.has_ended() { Ok(Poll::End) } else { self.silence() }
     }
 
-    fn position(&self) -> String {
-        self.cursor.position.to_string()
-    }
-
-    fn quiet_until(&self) -> Option<Instant> {
-        self.heard
-    }
-}
-
-impl<F> KafkaPartition<F> {
     /// Takes what was fetched. Whether that was a record.
     fn take<T>(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<bool>
     where
