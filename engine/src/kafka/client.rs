@@ -31,6 +31,10 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// The least and the most that is fetched ahead for a partition, and fetched at once.
 const AHEAD_KBYTES: (usize, usize) = (64, 64 << 10);
 const FETCH_BYTES: (usize, usize) = (64 << 10, 1 << 20);
+/// What librdkafka needs for a record beside its value, about, which it does not count; and the least and the most
+/// records that are fetched ahead for a partition.
+const RECORD_BYTES: usize = 512;
+const AHEAD_RECORDS: (usize, usize) = (256, 100_000);
 
 pub(super) struct Client {
     consumer: Arc<Consumer>,
@@ -70,6 +74,7 @@ impl Client {
             ("group.id", "headwater".to_owned()),
             // Queues are bounded by partition, and a fetch may come on top.
             ("queued.max.messages.kbytes", (share >> 10).clamp(AHEAD_KBYTES.0, AHEAD_KBYTES.1).to_string()),
+            ("queued.min.messages", (share / RECORD_BYTES).clamp(AHEAD_RECORDS.0, AHEAD_RECORDS.1).to_string()),
             ("fetch.message.max.bytes", share.clamp(FETCH_BYTES.0, FETCH_BYTES.1).to_string()),
             // A full queue is left alone for so long: by default a second, in which a fast reader starves.
             ("fetch.queue.backoff.ms", "5".to_owned()),
