@@ -100,13 +100,18 @@ impl Client {
             brokers: topic.kafka.brokers().to_owned(),
             name: topic.name.clone(),
             topic: name,
-            identity: Identity { topic: None, cluster: None },
+            identity: Identity::default(),
             partitions: 0,
             check: Mutex::new(Check { asked: None, due: clock::now() + CHECK_EVERY, is_gone: false }),
         };
         let described = client.describe()?;
+        let asked_at = clock::now();
         let cluster = client.consumer.client().fetch_cluster_id(ANSWER_TIMEOUT);
-        client.identity = Identity { topic: described.id, cluster };
+        // Brokers that have no cluster id say so at once.
+        if cluster.is_none() && asked_at.elapsed() >= ANSWER_TIMEOUT {
+            return Err(client.unreachable(ANSWER_TIMEOUT));
+        }
+        client.identity = Identity { name: Some(topic.name.clone()), topic: described.id, cluster };
         client.partitions = described.partitions;
         Ok(client)
     }
@@ -135,7 +140,7 @@ impl Client {
     /// `Config` where it is not, `Unavailable` where no broker answers.
     pub fn confirm(&self) -> Result<()> {
         let now = self.describe()?;
-        self.identity.check(&Identity { topic: now.id, cluster: None }, &self.name)
+        self.identity.check(&Identity { topic: now.id, ..Identity::default() }, &self.name)
     }
 
     pub fn identity(&self) -> &Identity {
@@ -246,7 +251,7 @@ impl Client {
         match answer {
             Ok(now) => {
                 check.is_gone = false;
-                self.identity.check(&Identity { topic: now.id, cluster: None }, &self.name)
+                self.identity.check(&Identity { topic: now.id, ..Identity::default() }, &self.name)
             }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 // A broker that has just started may not know yet.

@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     fn cursor(offset: i64, end: Option<i64>) -> Cursor {
-        let identity = Identity { topic: None, cluster: None };
+        let identity = Identity::default();
         Cursor::new(Position { offset, leader_epoch: Some(1), identity }, end)
     }
 

@@ -120,7 +120,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
         let topic = &self.topic.name;
         position.identity.check(client.identity(), topic)?;
         check_offset(topic, partition, position.offset, client.watermarks(partition)?)?;
-        Ok(Position { identity: client.identity().clone(), ..position })
+        Ok(Position { identity: client.identity().or(position.identity.clone()), ..position })
     }
 }
 
