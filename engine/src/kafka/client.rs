@@ -11,7 +11,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::errors::{is_passing, refused_options, topic_error, unreachable};
+use super::errors::{is_passing, is_unknown, refused_options, topic_error, unreachable};
 use super::ffi::{Consumer, Described, Description, PartitionQueue, assign, high_watermark};
 use super::input::KafkaTopic;
 use super::position::{Identity, Position};
@@ -24,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one look for an answer takes: between two, what librdkafka reports is taken.
 const LOOK: Duration = Duration::from_millis(20);
+/// When a broker is asked again that does not know the topic: one that has just started may not know any yet.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How often it is checked that the topic is still the same.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Brokers may wait so long for records before they answer, unless the user says otherwise.
@@ -44,6 +46,8 @@ pub(super) struct Client {
     /// What the topic is, and how many partitions it had when the client connected.
     identity: Identity,
     partitions: usize,
+    /// The topic was there before: where it is not, that may pass.
+    was_there: bool,
     check: Mutex<Check>,
 }
 
@@ -66,7 +70,7 @@ impl Client {
     /// Connects, to read `partitions` of the topic, each from its own queue.
     ///
     /// # Errors
-    /// As [`to_ask`](Self::to_ask).
+    /// As [`to_ask`](Self::to_ask), but the topic was there: where it is not, that is `Unavailable`.
     pub fn to_read(topic: &KafkaTopic, partitions: usize) -> Result<Self> {
         let share = topic.memory_bytes / partitions.max(1) / 2;
         let options = [
@@ -102,6 +106,7 @@ impl Client {
             topic: name,
             identity: Identity::default(),
             partitions: 0,
+            was_there: partitions > 0,
             check: Mutex::new(Check { asked: None, due: clock::now() + CHECK_EVERY, is_gone: false }),
         };
         let described = client.describe()?;
@@ -117,19 +122,31 @@ impl Client {
     }
 
     fn describe(&self) -> Result<Described> {
-        let asked = self.ask()?;
         let deadline = clock::now() + CONNECT_TIMEOUT;
-        let answer = loop {
-            if let Some(answer) = asked.poll(LOOK) {
-                break answer;
+        let mut asked = self.ask()?;
+        let mut last = RDKafkaErrorCode::OperationTimedOut;
+        let code = loop {
+            match asked.poll(LOOK) {
+                Some(Ok(described)) => return Ok(described),
+                Some(Err(code)) if is_unknown(code) => {
+                    last = code;
+                    clock::wait(ASK_AGAIN, || false);
+                    asked = self.ask()?;
+                }
+                Some(Err(code)) => break code,
+                None => {}
             }
             self.listen()?;
             if clock::now() >= deadline {
-                break Err(RDKafkaErrorCode::OperationTimedOut);
+                break last;
             }
         };
-        answer.map_err(|code| match code {
+        Err(match code {
             _ if is_passing(code) => self.unreachable(CONNECT_TIMEOUT),
+            _ if is_unknown(code) && self.was_there => Error::unavailable(format!(
+                "Kafka at {} does not know topic {} any more; if it was deleted, create it and start over with --fresh",
+                self.brokers, self.name
+            )),
             _ => topic_error(code, &self.name, &self.brokers),
         })
     }
