@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_operators::{Chain, Records};
 
@@ -58,7 +58,7 @@ impl Job {
 
     /// The stream of a topic's records.
     pub fn source<T: Send + 'static, F: Decode<T>>(&self, topic: Topic<T, F>) -> Stream<Vec<T>> {
-        let bound: Arc<OnceLock<Arc<dyn Source<T>>>> = Arc::default();
+        let bound: Arc<Mutex<Option<Arc<dyn Source<T>>>>> = Arc::default();
         let policy: Arc<Mutex<BadRecords>> = Arc::default();
         let name = topic.name().to_owned();
         let role = SourceRole {
@@ -70,8 +70,8 @@ impl Job {
                 Arc::new(move |input: &Input| {
                     let source = source_for(input, topic.name(), topic.format.clone())?;
                     let description = BoundSource { description: source.describe(), partitions: source.partitions()? };
-                    // A job that runs twice keeps what it was bound to first.
-                    drop(bound.set(source));
+                    // A job that runs twice finds what there is then: new files, new partitions.
+                    *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
                     Ok(description)
                 })
             },
@@ -81,9 +81,10 @@ impl Job {
             Arc::new(move |build: &mut crate::build::Build, mut nexts: Vec<crate::graph::Port>| {
                 let dead_letters = if nexts.len() > 1 { Some(typed(nexts.pop())?) } else { None };
                 let records = typed::<Vec<T>>(nexts.pop())?;
-                let source = bound.get().ok_or_else(|| Error::bug(format!("topic {name} was not bound")))?;
-                let policy = policy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                let reader = Reader::open(build, &**source, &name, (records, dead_letters), policy)?;
+                let source = bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let source = source.ok_or_else(|| Error::bug(format!("topic {name} was not bound")))?;
+                let policy = policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let reader = Reader::open(build, &*source, &name, (records, dead_letters), policy)?;
                 leave(build, reader);
                 Ok(Vec::new())
             })

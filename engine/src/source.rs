@@ -1,6 +1,6 @@
 //! What a topic is read from: partitions, each with a position that commits with the epoch.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
 
@@ -56,6 +56,12 @@ pub trait Partition<T> {
 
     /// The position after everything polled, as text that [`Source::open`] understands.
     fn position(&self) -> String;
+
+    /// Until when it is known that the last [`Poll::Quiet`] holds, where that is not now: quiet time is counted up to
+    /// this only.
+    fn quiet_until(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// What a poll found.

@@ -38,6 +38,9 @@ pub(crate) enum Polling {
     Ended,
 }
 
+/// A partition that was not asked for longer than this may have had anything meanwhile, and may have it still: the
+/// process was stopped, or had no time.
+const UNASKED_MAX: Duration = Duration::from_secs(1);
 /// How long a quiet partition is left alone before it is asked again.
 const QUIET_WAIT: Duration = Duration::from_millis(10);
 
@@ -63,8 +66,31 @@ struct Open<T> {
     origin: Origin,
     reader: Box<dyn Partition<T>>,
     activity: Activity,
-    quiet_since: Option<Instant>,
+    quiet: Quiet,
     due: Option<Instant>,
+}
+
+/// For how long a partition is quiet.
+#[derive(Default)]
+struct Quiet {
+    since: Option<Instant>,
+    asked: Option<Instant>,
+}
+
+impl Quiet {
+    /// The partition is asked now.
+    fn asked(&mut self, now: Instant) {
+        let before = self.asked.replace(now);
+        if before.is_some_and(|before| now.saturating_duration_since(before) > UNASKED_MAX) {
+            self.since = None;
+        }
+    }
+
+    /// It is quiet: for how long, counted up to where that is known.
+    fn lasts(&mut self, now: Instant, known: Option<Instant>) -> Duration {
+        let since = *self.since.get_or_insert(now);
+        known.unwrap_or(now).min(now).saturating_duration_since(since)
+    }
 }
 
 impl<T: Send + 'static> Reader<T> {
@@ -94,7 +120,7 @@ impl<T: Send + 'static> Reader<T> {
                 position => source.open(&partition, position.map(String::as_str))?,
             };
             let origin = Origin { id, name: name.into() };
-            partitions.push(Open { origin, reader, activity: Activity::Active, quiet_since: None, due: None });
+            partitions.push(Open { origin, reader, activity: Activity::Active, quiet: Quiet::default(), due: None });
         }
         Ok(Self {
             topic: topic.into(),
@@ -163,26 +189,27 @@ impl<T: Send + 'static> Reader<T> {
         let mut polled = Polled { records: Vec::with_capacity(rows_max), ..Polled::default() };
         let poll = {
             let open = &mut self.partitions[at];
+            open.quiet.asked(clock::now());
             open.reader.poll(&mut polled, rows_max).map_err(|error| error.within(&open.origin.name))?
         };
         if !polled.records.is_empty() || !polled.bad.is_empty() {
-            self.partitions[at].quiet_since = None;
+            self.partitions[at].quiet.since = None;
             self.set_activity(at, Activity::Active)?;
             self.send(at, polled)?;
         }
         match poll {
             Poll::Records => Ok(Polling::Sent),
             Poll::Wait(wait) => {
-                self.partitions[at].quiet_since = None;
+                self.partitions[at].quiet.since = None;
                 self.set_activity(at, Activity::Active)?;
                 self.partitions[at].due = Some(clock::now() + wait);
                 Ok(Polling::Nothing(wait))
             }
             Poll::Quiet => {
                 let now = clock::now();
-                let since = *self.partitions[at].quiet_since.get_or_insert(now);
-                self.partitions[at].due = Some(now + QUIET_WAIT);
-                if now.duration_since(since) >= self.idle_after {
+                let open = &mut self.partitions[at];
+                open.due = Some(now + QUIET_WAIT);
+                if open.quiet.lasts(now, open.reader.quiet_until()) >= self.idle_after {
                     self.set_activity(at, Activity::Idle)?;
                 }
                 Ok(Polling::Nothing(QUIET_WAIT))
@@ -314,5 +341,27 @@ impl<S: SourceTask> SourceTask for OnNode<S> {
     }
     fn count(&self, counts: &mut Counts) {
         self.reader.count(counts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_time_is_counted_while_it_is_known() {
+        let start = clock::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut quiet = Quiet::default();
+        quiet.asked(start);
+        assert_eq!(quiet.lasts(start, None), Duration::ZERO);
+        quiet.asked(at(900));
+        assert_eq!(quiet.lasts(at(900), None), Duration::from_millis(900));
+        assert_eq!(quiet.lasts(at(900), Some(at(300))), Duration::from_millis(300));
+        // The process was stopped.
+        quiet.asked(at(60_000));
+        assert_eq!(quiet.lasts(at(60_000), None), Duration::ZERO);
+        quiet.asked(at(60_500));
+        assert_eq!(quiet.lasts(at(60_500), None), Duration::from_millis(500));
     }
 }

@@ -11,7 +11,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::errors::{is_passing, refused_options, topic_error, unreachable};
+use super::errors::{is_passing, is_unknown, refused_options, topic_error, unreachable};
 use super::ffi::{Consumer, Described, Description, PartitionQueue, assign, high_watermark};
 use super::input::KafkaTopic;
 use super::position::{Identity, Position};
@@ -24,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one look for an answer takes: between two, what librdkafka reports is taken.
 const LOOK: Duration = Duration::from_millis(20);
+/// When a broker is asked again that does not know the topic: one that has just started may not know any yet.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How often it is checked that the topic is still the same.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Brokers may wait so long for records before they answer, unless the user says otherwise.
@@ -31,6 +33,10 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// The least and the most that is fetched ahead for a partition, and fetched at once.
 const AHEAD_KBYTES: (usize, usize) = (64, 64 << 10);
 const FETCH_BYTES: (usize, usize) = (64 << 10, 1 << 20);
+/// What librdkafka needs for a record beside its value, about, which it does not count; and the least and the most
+/// records that are fetched ahead for a partition.
+const RECORD_BYTES: usize = 512;
+const AHEAD_RECORDS: (usize, usize) = (256, 100_000);
 
 pub(super) struct Client {
     consumer: Arc<Consumer>,
@@ -40,6 +46,8 @@ pub(super) struct Client {
     /// What the topic is, and how many partitions it had when the client connected.
     identity: Identity,
     partitions: usize,
+    /// The topic was there before: where it is not, that may pass.
+    was_there: bool,
     check: Mutex<Check>,
 }
 
@@ -62,7 +70,7 @@ impl Client {
     /// Connects, to read `partitions` of the topic, each from its own queue.
     ///
     /// # Errors
-    /// As [`to_ask`](Self::to_ask).
+    /// As [`to_ask`](Self::to_ask), but the topic was there: where it is not, that is `Unavailable`.
     pub fn to_read(topic: &KafkaTopic, partitions: usize) -> Result<Self> {
         let share = topic.memory_bytes / partitions.max(1) / 2;
         let options = [
@@ -70,6 +78,7 @@ impl Client {
             ("group.id", "headwater".to_owned()),
             // Queues are bounded by partition, and a fetch may come on top.
             ("queued.max.messages.kbytes", (share >> 10).clamp(AHEAD_KBYTES.0, AHEAD_KBYTES.1).to_string()),
+            ("queued.min.messages", (share / RECORD_BYTES).clamp(AHEAD_RECORDS.0, AHEAD_RECORDS.1).to_string()),
             ("fetch.message.max.bytes", share.clamp(FETCH_BYTES.0, FETCH_BYTES.1).to_string()),
             // A full queue is left alone for so long: by default a second, in which a fast reader starves.
             ("fetch.queue.backoff.ms", "5".to_owned()),
@@ -95,31 +104,49 @@ impl Client {
             brokers: topic.kafka.brokers().to_owned(),
             name: topic.name.clone(),
             topic: name,
-            identity: Identity { topic: None, cluster: None },
+            identity: Identity::default(),
             partitions: 0,
+            was_there: partitions > 0,
             check: Mutex::new(Check { asked: None, due: clock::now() + CHECK_EVERY, is_gone: false }),
         };
         let described = client.describe()?;
+        let asked_at = clock::now();
         let cluster = client.consumer.client().fetch_cluster_id(ANSWER_TIMEOUT);
-        client.identity = Identity { topic: described.id, cluster };
+        // Brokers that have no cluster id say so at once.
+        if cluster.is_none() && asked_at.elapsed() >= ANSWER_TIMEOUT {
+            return Err(client.unreachable(ANSWER_TIMEOUT));
+        }
+        client.identity = Identity { name: Some(topic.name.clone()), topic: described.id, cluster };
         client.partitions = described.partitions;
         Ok(client)
     }
 
     fn describe(&self) -> Result<Described> {
-        let asked = self.ask()?;
         let deadline = clock::now() + CONNECT_TIMEOUT;
-        let answer = loop {
-            if let Some(answer) = asked.poll(LOOK) {
-                break answer;
+        let mut asked = self.ask()?;
+        let mut last = RDKafkaErrorCode::OperationTimedOut;
+        let code = loop {
+            match asked.poll(LOOK) {
+                Some(Ok(described)) => return Ok(described),
+                Some(Err(code)) if is_unknown(code) => {
+                    last = code;
+                    clock::wait(ASK_AGAIN, || false);
+                    asked = self.ask()?;
+                }
+                Some(Err(code)) => break code,
+                None => {}
             }
             self.listen()?;
             if clock::now() >= deadline {
-                break Err(RDKafkaErrorCode::OperationTimedOut);
+                break last;
             }
         };
-        answer.map_err(|code| match code {
+        Err(match code {
             _ if is_passing(code) => self.unreachable(CONNECT_TIMEOUT),
+            _ if is_unknown(code) && self.was_there => Error::unavailable(format!(
+                "Kafka at {} does not know topic {} any more; if it was deleted, create it and start over with --fresh",
+                self.brokers, self.name
+            )),
             _ => topic_error(code, &self.name, &self.brokers),
         })
     }
@@ -130,7 +157,7 @@ impl Client {
     /// `Config` where it is not, `Unavailable` where no broker answers.
     pub fn confirm(&self) -> Result<()> {
         let now = self.describe()?;
-        self.identity.check(&Identity { topic: now.id, cluster: None }, &self.name)
+        self.identity.check(&Identity { topic: now.id, ..Identity::default() }, &self.name)
     }
 
     pub fn identity(&self) -> &Identity {
@@ -205,7 +232,7 @@ impl Client {
     }
 
     pub fn leader(&self, partition: i32) -> Leader {
-        self.consumer.context().leader(partition)
+        self.consumer.context().leader(partition, clock::now())
     }
 
     /// Takes what librdkafka reports, and checks now and then that the topic is still the same. To be called often.
@@ -241,7 +268,7 @@ impl Client {
         match answer {
             Ok(now) => {
                 check.is_gone = false;
-                self.identity.check(&Identity { topic: now.id, cluster: None }, &self.name)
+                self.identity.check(&Identity { topic: now.id, ..Identity::default() }, &self.name)
             }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 // A broker that has just started may not know yet.

@@ -25,10 +25,14 @@ const FIXED: &[(&str, &str, &str)] = &[
 ];
 
 /// Options that are given in another way.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("bootstrap.servers", "--brokers"),
-    ("metadata.broker.list", "--brokers"),
-    ("statistics.interval.ms", "nothing: the engine needs it"),
+const ELSEWHERE: &[(&str, &str)] =
+    &[("bootstrap.servers", "--brokers"), ("statistics.interval.ms", "nothing: the engine needs it")];
+
+/// Options that have two names, and the one they are kept by.
+const ALIASES: &[(&str, &str)] = &[
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("metadata.broker.list", "bootstrap.servers"),
 ];
 
 /// Options that hold secrets, which are never shown.
@@ -70,7 +74,9 @@ impl Kafka {
     /// [`check`](Self::check), and when the job starts.
     #[must_use]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.insert(key.into(), value.into());
+        let key = key.into();
+        let kept = ALIASES.iter().find(|(alias, _)| *alias == key).map(|(_, kept)| (*kept).to_owned());
+        self.options.insert(kept.unwrap_or(key), value.into());
         self
     }
 
@@ -280,6 +286,15 @@ mod tests {
             let text = refusal(&Kafka::at("a:1").set(key, value));
             assert!(text.contains(key) && text.contains("exactly-once"), "{text}");
         }
+    }
+
+    #[test]
+    fn an_option_is_the_same_by_both_names() {
+        let kafka = Kafka::at("a:1").set("max.partition.fetch.bytes", "70000").set("sasl.mechanisms", "PLAIN");
+        let config = kafka.client_config(&[("fetch.message.max.bytes", "80000".to_owned())]).unwrap();
+        assert_eq!(config.get("fetch.message.max.bytes"), Some("70000"));
+        assert_eq!(config.get("max.partition.fetch.bytes"), None);
+        assert!(format!("{:?}", kafka.tls(Tls::default())).contains("SASL_SSL"));
     }
 
     #[test]

@@ -62,11 +62,9 @@ fn names_other(brokers: &str, reason: &str) -> bool {
 /// The error for a topic that the cluster does not have, or does not show.
 pub(super) fn topic_error(code: Code, topic: &str, brokers: &str) -> Error {
     match code {
-        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
-            Error::config(format!(
-                "Kafka at {brokers} has no topic {topic}; create it, or read another with --input NAME=kafka:TOPIC"
-            ))
-        }
+        _ if is_unknown(code) => Error::config(format!(
+            "Kafka at {brokers} has no topic {topic}; create it, or read another with --input NAME=kafka:TOPIC"
+        )),
         Code::TopicAuthorizationFailed => Error::config(format!(
             "Kafka at {brokers} does not let this client read topic {topic}; allow its user Read and Describe on it"
         )),
@@ -88,6 +86,11 @@ pub(super) fn refused_options(error: &KafkaError) -> Error {
         KafkaError::ClientCreation(reason) => Error::config(format!("Kafka options are refused: {reason}")),
         other => Error::config("Kafka options are refused").caused_by(other.to_string()),
     }
+}
+
+/// That a broker knows no such topic, or not yet.
+pub(super) fn is_unknown(code: Code) -> bool {
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId)
 }
 
 /// What librdkafka recovers from by itself.

@@ -32,6 +32,38 @@ pub(super) struct KafkaPartition<F> {
     pub patience: Duration,
     /// Since when an open transaction keeps records back; told ones have no time.
     pub held_since: Option<Held>,
+    /// When the leader was last heard of, where all was read by then.
+    pub heard: Option<Instant>,
+}
+
+/// A partition, and of one that has ended its last position only: so its client closes when all have ended, for nobody
+/// takes what it reports any more.
+pub(super) enum UntilEnd<F> {
+    Reading(Box<KafkaPartition<F>>),
+    Ended(Position),
+}
+
+impl<T, F: Decode<T>> Partition<T> for UntilEnd<F> {
+    fn poll(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll> {
+        let Self::Reading(partition) = self else { return Ok(Poll::End) };
+        let poll = partition.poll(polled, rows_max)?;
+        if poll == Poll::End {
+            let position = partition.cursor.position.clone();
+            *self = Self::Ended(position);
+        }
+        Ok(poll)
+    }
+
+    fn position(&self) -> String {
+        match self {
+            Self::Reading(partition) => partition.cursor.position.to_string(),
+            Self::Ended(position) => position.to_string(),
+        }
+    }
+
+    fn quiet_until(&self) -> Option<Instant> {
+        if let Self::Reading(partition) = self { partition.heard } else { None }
+    }
 }
 
 pub(super) enum Held {
@@ -85,8 +117,11 @@ impl Cursor {
     }
 }
 
-impl<T, F: Decode<T>> Partition<T> for KafkaPartition<F> {
-    fn poll(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll> {
+impl<F> KafkaPartition<F> {
+    fn poll<T>(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<Poll>
+    where
+        F: Decode<T>,
+    {
         self.client.serve()?;
         if self.cursor.has_ended() {
             return Ok(Poll::End);
@@ -98,12 +133,6 @@ impl<T, F: Decode<T>> Partition<T> for KafkaPartition<F> {
         if self.cursor.has_ended() { Ok(Poll::End) } else { self.silence() }
     }
 
-    fn position(&self) -> String {
-        self.cursor.position.to_string()
-    }
-}
-
-impl<F> KafkaPartition<F> {
     /// Takes what was fetched. Whether that was a record.
     fn take<T>(&mut self, polled: &mut Polled<T>, rows_max: usize) -> Result<bool>
     where
@@ -173,11 +202,13 @@ impl<F> KafkaPartition<F> {
         {
             return Err(self.client.unreachable(self.patience));
         }
-        if leader != Leader::Answers || !self.cursor.is_at_end() {
+        let Leader::HeardAt(heard) = leader else { return Ok(Poll::Wait(LOOK_AGAIN)) };
+        if !self.cursor.is_at_end() {
             return Ok(Poll::Wait(LOOK_AGAIN));
         }
         if self.client.high_watermark(self.partition) == Some(self.cursor.position.offset) {
             self.held_since = None;
+            self.heard = Some(heard);
             return Ok(Poll::Quiet);
         }
         self.hold();
@@ -265,7 +296,7 @@ mod tests {
     use super::*;
 
     fn cursor(offset: i64, end: Option<i64>) -> Cursor {
-        let identity = Identity { topic: None, cluster: None };
+        let identity = Identity::default();
         Cursor::new(Position { offset, leader_epoch: Some(1), identity }, end)
     }
 

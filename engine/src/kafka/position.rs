@@ -6,8 +6,10 @@ use crate::source::another;
 use crate::{Error, Result};
 
 /// Which topic of which cluster: a topic that is deleted and created again is another one, with the same name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
+    /// `None` where it was not asked for, and in positions of before it was kept.
+    pub name: Option<String>,
     /// The topic's id; `None` from brokers before Kafka 2.8, which have none.
     pub topic: Option<String>,
     /// The cluster's id; `None` where the brokers tell none.
@@ -38,12 +40,13 @@ impl Position {
     fn read(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let offset = words.next()?.strip_prefix("offset=")?.parse().ok().filter(|offset| *offset >= 0)?;
-        let mut position = Self { offset, leader_epoch: None, identity: Identity { topic: None, cluster: None } };
+        let mut position = Self { offset, leader_epoch: None, identity: Identity::default() };
         for word in words {
             match word.split_once('=')? {
                 ("epoch", epoch) => position.leader_epoch = Some(epoch.parse().ok()?),
                 ("topic", id) => position.identity.topic = Some(id.to_owned()),
                 ("cluster", id) => position.identity.cluster = Some(id.to_owned()),
+                ("name", name) => position.identity.name = Some(name.to_owned()),
                 _ => return None,
             }
         }
@@ -63,11 +66,24 @@ impl fmt::Display for Position {
         if let Some(id) = &self.identity.cluster {
             write!(f, " cluster={id}")?;
         }
+        if let Some(name) = &self.identity.name {
+            write!(f, " name={name}")?;
+        }
         Ok(())
     }
 }
 
 impl Identity {
+    /// What is known now, and of the rest what was known `before`: brokers do not always tell.
+    pub fn or(&self, before: Self) -> Self {
+        let now = self.clone();
+        Self {
+            name: now.name.or(before.name),
+            topic: now.topic.or(before.topic),
+            cluster: now.cluster.or(before.cluster),
+        }
+    }
+
     /// That what is there `now` is what was read before.
     ///
     /// # Errors
@@ -82,6 +98,14 @@ impl Identity {
             return Err(Error::config(format!(
                 "the brokers are those of another Kafka cluster than {topic} was read from ({ids}), where its offsets \
                  mean other records; give the --brokers that were given before, or {remedy}"
+            )));
+        }
+        if let (Some(before), Some(now)) = (&self.name, &now.name)
+            && before != now
+        {
+            return Err(Error::config(format!(
+                "what was read before is Kafka topic {before}, not {now}, where its offsets mean other records; bind \
+                 the topic that was read, or {remedy}"
             )));
         }
         if let Some(ids) = differ(&self.topic, &now.topic) {
@@ -99,14 +123,14 @@ mod tests {
     use super::*;
 
     fn identity(topic: &str, cluster: &str) -> Identity {
-        Identity { topic: Some(topic.to_owned()), cluster: Some(cluster.to_owned()) }
+        Identity { name: Some("orders".to_owned()), topic: Some(topic.to_owned()), cluster: Some(cluster.to_owned()) }
     }
 
     #[test]
     fn a_position_is_read_as_it_was_written() {
         let whole = Position { offset: 42, leader_epoch: Some(3), identity: identity("T_-1", "C=") };
-        assert_eq!(whole.to_string(), "offset=42 epoch=3 topic=T_-1 cluster=C=");
-        let nothing_known = Identity { topic: None, cluster: None };
+        assert_eq!(whole.to_string(), "offset=42 epoch=3 topic=T_-1 cluster=C= name=orders");
+        let nothing_known = Identity::default();
         let bare = Position { offset: 0, leader_epoch: None, identity: nothing_known };
         for position in [whole, bare] {
             assert_eq!(Position::parse(&position.to_string()).unwrap(), position);
@@ -125,7 +149,12 @@ mod tests {
     fn another_topic_or_cluster_is_told() {
         let before = identity("T1", "C1");
         before.check(&identity("T1", "C1"), "orders").unwrap();
-        before.check(&Identity { topic: None, cluster: None }, "orders").unwrap();
+        before.check(&Identity::default(), "orders").unwrap();
+        assert_eq!(Identity::default().or(before.clone()), before);
+        assert_eq!(identity("T2", "C2").or(before.clone()), identity("T2", "C2"));
+        let other = Identity { name: Some("bills".to_owned()), ..identity("T2", "C1") };
+        let error = before.check(&other, "bills").unwrap_err().to_string();
+        assert!(error.contains("Kafka topic orders, not bills"), "{error}");
         let error = before.check(&identity("T2", "C1"), "orders").unwrap_err().to_string();
         assert!(error.contains("deleted and created again") && error.contains("id T1 then, T2 now"), "{error}");
         let error = before.check(&identity("T2", "C2"), "orders").unwrap_err().to_string();

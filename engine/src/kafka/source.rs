@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::input::{KafkaTopic, Start};
-use super::partition::{Cursor, KafkaPartition};
+use super::partition::{Cursor, KafkaPartition, UntilEnd};
 use super::position::Position;
 use crate::format::Decode;
 use crate::source::{Partition, Source};
@@ -89,6 +89,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
             cursor: Cursor::new(position, end),
             patience: self.topic.kafka.patience,
             held_since: None,
+            heard: None,
         })
     }
 
@@ -119,7 +120,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
         let topic = &self.topic.name;
         position.identity.check(client.identity(), topic)?;
         check_offset(topic, partition, position.offset, client.watermarks(partition)?)?;
-        Ok(Position { identity: client.identity().clone(), ..position })
+        Ok(Position { identity: client.identity().or(position.identity.clone()), ..position })
     }
 }
 
@@ -133,12 +134,14 @@ impl<T: 'static, F: Decode<T>> Source<T> for KafkaSource<T, F> {
     }
 
     fn open(&self, partition: &str, position: Option<&str>) -> Result<Box<dyn Partition<T>>> {
-        Ok(Box::new(self.open_from(partition, position, &self.topic.start)?))
+        let opened = self.open_from(partition, position, &self.topic.start)?;
+        Ok(Box::new(UntilEnd::Reading(Box::new(opened))))
     }
 
     fn open_added(&self, partition: &str) -> Result<Box<dyn Partition<T>>> {
         tracing::info!("Kafka topic {} has a new partition {partition}: read from its beginning", self.topic.name);
-        Ok(Box::new(self.open_from(partition, None, &Start::Earliest)?))
+        let opened = self.open_from(partition, None, &Start::Earliest)?;
+        Ok(Box::new(UntilEnd::Reading(Box::new(opened))))
     }
 }
 
