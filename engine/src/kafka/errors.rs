@@ -36,7 +36,10 @@ pub(super) fn unreachable(brokers: &str, reported: Option<&Reported>, waited: st
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
             "check --kafka sasl.mechanism, sasl.username and sasl.password"
         }
-        _ if *code == Code::SSL || reason.contains("SSL handshake failed") => {
+        _ if *code == Code::SSL
+            || reason.contains("SSL handshake failed")
+            || reason.contains("SSL connection closed") =>
+        {
             "check that the port speaks TLS, and --kafka ssl.ca.location"
         }
         _ if reason.contains("onnection refused") && names_other(brokers, reason) => {
@@ -140,6 +143,8 @@ mod tests {
         assert!(text.contains("check the name"), "{text}");
         let text = said(Code::SSL, "ssl://kafka:9092/bootstrap: SSL handshake failed: wrong version number");
         assert!(text.contains("speaks TLS"), "{text}");
+        let closed = "ssl://kafka:9092/bootstrap: Disconnected: SSL connection closed by peer";
+        assert!(said(Code::BrokerTransportFailure, closed).contains("speaks TLS"));
         let text = said(Code::Authentication, "SASL authentication error: Authentication failed");
         assert!(text.contains("sasl.password"), "{text}");
         let elsewhere = "plaintext://inside:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused";

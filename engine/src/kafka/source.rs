@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::input::{KafkaTopic, Start};
@@ -10,7 +10,7 @@ use super::partition::{Cursor, KafkaPartition, UntilEnd};
 use super::position::Position;
 use crate::format::Decode;
 use crate::source::{Partition, Source};
-use crate::{Error, Result};
+use crate::{Error, Kind, Result, clock};
 
 /// Reads the committed records of a Kafka topic, each partition of it by itself. Positions are the engine's own: no
 /// offset is committed to Kafka, and nobody is a member of a consumer group.
@@ -27,8 +27,23 @@ pub struct KafkaSource<T, F> {
     format: F,
     facts: OnceLock<Facts>,
     /// The client that all partitions are read with, on whatever threads. It lives as long as one of them is open.
-    reader: Mutex<Weak<Client>>,
+    reader: Mutex<Shared>,
     records: PhantomData<fn() -> T>,
+}
+
+#[derive(Default)]
+struct Shared {
+    client: Weak<Client>,
+    /// When the last attempt to connect failed, and how.
+    failed: Option<(Instant, Kind, String)>,
+}
+
+impl Shared {
+    /// The failure of an attempt that whoever asked at `asked` has waited for.
+    fn failure(&self, asked: Instant) -> Option<Error> {
+        let (_, kind, text) = self.failed.as_ref().filter(|(failed, ..)| *failed >= asked)?;
+        Some(if *kind == Kind::Config { Error::config(text.clone()) } else { Error::unavailable(text.clone()) })
+    }
 }
 
 /// What is fixed while the process lives.
@@ -60,12 +75,20 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
     }
 
     fn reader(&self, partitions: usize) -> Result<Arc<Client>> {
-        let mut held = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reader) = held.upgrade() {
+        let asked = clock::now();
+        let mut shared = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = shared.client.upgrade() {
             return Ok(reader);
         }
-        let reader = Arc::new(Client::to_read(&self.topic, partitions)?);
-        *held = Arc::downgrade(&reader);
+        // Workers that waited for one that failed do not try one after another.
+        if let Some(failure) = shared.failure(asked) {
+            return Err(failure);
+        }
+        let reader = Client::to_read(&self.topic, partitions).inspect_err(|error| {
+            shared.failed = Some((clock::now(), error.kind(), error.to_string()));
+        })?;
+        let reader = Arc::new(reader);
+        shared.client = Arc::downgrade(&reader);
         Ok(reader)
     }
 
@@ -174,6 +197,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_that_of_all_who_waited_for_it() {
+        let asked = clock::now();
+        let later = |millis| asked + Duration::from_millis(millis);
+        let failed = Some((later(10), Kind::Unavailable, "no broker".to_owned()));
+        let shared = Shared { failed, ..Shared::default() };
+        assert_eq!(shared.failure(asked).map(|error| error.kind()), Some(Kind::Unavailable));
+        assert!(shared.failure(later(11)).is_none());
+    }
 
     #[test]
     fn an_offset_between_the_watermarks_is_good() {
