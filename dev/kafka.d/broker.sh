@@ -17,6 +17,13 @@ command_line() {
     fi 2>/dev/null || true
 }
 
+# Whether a process has ended. While one becomes another program, it has no command line for a moment.
+has_ended() {
+    [ -z "$(command_line "$1")" ] || return 1
+    sleep 0.5
+    [ -z "$(command_line "$1")" ]
+}
+
 # Prints the pid of the broker that runs on the data directory. After a crash or a restart of the machine,
 # its pid may be another's: the command line names the directory's file only if it is ours.
 running_pid() {
@@ -139,8 +146,10 @@ More in $data/broker.log and console.log"
 await_answer() {
     local pid=$1 deadline=$((SECONDS + start_seconds))
     until grep -qs 'Kafka Server started' "$data/broker.log" && answers "$port"; do
-        [ -n "$(command_line "$pid")" ] || die "the broker on port $port died while it started:
+        if has_ended "$pid"; then
+            die "the broker on port $port died while it started:
 $(last_words)"
+        fi
         if [ "$SECONDS" -ge "$deadline" ]; then
             kill -KILL "$pid"
             die "the broker on port $port did not answer within $start_seconds s, and was killed:
