@@ -1,7 +1,7 @@
 //! What the names of topics stand for in a run.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::format::{Decode, Encode};
@@ -127,4 +127,9 @@ pub fn sink_for<T: 'static, F: Encode<T>>(output: &Output, topic: &str, format: 
 fn other_records<T>(topic: &str, what: &str) -> Error {
     let expected = std::any::type_name::<T>();
     Error::config(format!("topic {topic} has records of type {expected}, and is bound to a {what} of another type"))
+}
+
+/// A path that says the same from every working directory.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

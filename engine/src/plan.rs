@@ -6,7 +6,7 @@ use std::path::Path;
 use headwater_state::{Manifest, TableSpec};
 
 use crate::attempt::MemoryShares;
-use crate::binding::{Input, Output};
+use crate::binding::{Input, Output, absolute};
 use crate::graph::{Graph, Node, Role};
 use crate::{Error, Result};
 
@@ -120,7 +120,7 @@ fn check_files(bindings: &Bindings) -> Result<()> {
                 )));
             }
         }
-        let same = |other: &Path| std::path::absolute(other).ok() == std::path::absolute(path).ok();
+        let same = |other: &Path| absolute(other) == absolute(path);
         if let Some((other, _)) = outputs.iter().skip(at + 1).find(|(_, other)| same(other)) {
             return Err(Error::config(format!(
                 "outputs {topic} and {other} are one file, {}; give each its own",

@@ -156,7 +156,10 @@ impl Client {
     /// # Errors
     /// `Config` where it is not, `Unavailable` where no broker answers.
     pub fn confirm(&self) -> Result<()> {
-        let now = self.describe()?;
+        self.check_id(self.describe()?)
+    }
+
+    fn check_id(&self, now: Described) -> Result<()> {
         self.identity.check(&Identity { topic: now.id, ..Identity::default() }, &self.name)
     }
 
@@ -268,7 +271,7 @@ impl Client {
         match answer {
             Ok(now) => {
                 check.is_gone = false;
-                self.identity.check(&Identity { topic: now.id, ..Identity::default() }, &self.name)
+                self.check_id(now)
             }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 // A broker that has just started may not know yet.

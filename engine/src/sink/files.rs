@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encode::LineWriter;
 use super::{Chunk, Sink, SinkCommitter, SinkWriter};
+use crate::binding::absolute;
 use crate::format::Encode;
 use crate::{Error, Result};
 
@@ -126,15 +127,13 @@ impl Appender {
 
     /// Takes a file back to where a commit left it.
     fn resume(path: &Path, committed: &Committed) -> Result<Self> {
-        let opened = open_locked(path, &mut OpenOptions::new())
-            .map_err(|error| if committed.is_at(path) { error } else { committed.elsewhere(error) })?;
+        let opened = open_locked(path, &mut OpenOptions::new()).map_err(|error| committed.misfit(path, error))?;
         let (length, expected, checksum) = (opened.length, committed.length, committed.tail);
         if length < expected {
             return Err(changed(path, &format!("was shortened: it has {length} bytes, and {expected} were committed")));
         }
         if expected == 0 && length > 0 && opened.inode != committed.inode {
-            let error = unknown(path, length);
-            return Err(if committed.is_at(path) { error } else { committed.elsewhere(error) });
+            return Err(committed.misfit(path, unknown(path, length)));
         }
         let mut tail = vec![0; usize::try_from(expected).unwrap_or(usize::MAX).min(TAIL_BYTES)];
         let from = expected - tail.len() as u64;
@@ -226,6 +225,7 @@ struct Opened {
     inode: u64,
 }
 
+/// Opens a file, and keeps other jobs out.
 fn open_locked(path: &Path, options: &mut OpenOptions) -> Result<Opened> {
     let opened = options.read(true).write(true).truncate(false).open(path);
     let file = opened.map_err(|error| match error.kind() {
@@ -274,21 +274,16 @@ fn sync_directory(directory: &Path) -> Result<()> {
 }
 
 impl Committed {
-    fn is_at(&self, path: &Path) -> bool {
-        self.path == absolute(path)
-    }
-
-    /// The output was another file when it was committed: what is wrong with this one is hardly the cause.
-    fn elsewhere(&self, error: Error) -> Error {
+    /// The error for a file that does not fit. Where the output was another one when it was committed, that is said
+    /// first: what is wrong with this one is hardly the cause.
+    fn misfit(&self, path: &Path, error: Error) -> Error {
+        if self.path == absolute(path) {
+            return error;
+        }
         let was = self.path.display();
         Error::config(format!("the output was {was} at the last commit; name {was} again, or start over with --fresh"))
             .caused_by(error)
     }
-}
-
-/// A path that says the same from every working directory.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The output holds what was never committed, and may be anybody's.

@@ -7,7 +7,6 @@ mod position;
 mod tests;
 
 use std::marker::PhantomData;
-use std::path::Path;
 
 use self::lines::{Line, Lines};
 use self::position::{Finished, Mark, Position};
@@ -16,11 +15,7 @@ use crate::format::Decode;
 use crate::{Error, Kind, Result};
 
 pub use self::lines::LINE_BYTES_MAX;
-
-/// Whether `path` is, or would be once it exists, a file that `pattern` names.
-pub(crate) fn names(pattern: &str, path: &Path) -> bool {
-    list::names(pattern, path)
-}
+pub(crate) use self::list::names;
 
 /// The only partition's name.
 const PARTITION: &str = "0";

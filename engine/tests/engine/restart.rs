@@ -53,10 +53,16 @@ fn an_output_among_the_inputs_is_refused_before_anything_is_touched() {
     let directory = directory.path();
     fs::write(directory.join("in.jsonl"), "1\n2\n").unwrap();
     std::os::unix::fs::symlink(directory.join("in.jsonl"), directory.join("link")).unwrap();
+    // Its name looks like a pattern, which would not name it.
+    fs::write(directory.join("a[1].jsonl"), "1\n").unwrap();
     let at = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-    for (input, output) in
-        [("in.jsonl", "in.jsonl"), ("in.jsonl", "./in.jsonl"), ("*.jsonl", "out.jsonl"), ("in.jsonl", "link")]
-    {
+    for (input, output) in [
+        ("in.jsonl", "in.jsonl"),
+        ("in.jsonl", "./in.jsonl"),
+        ("*.jsonl", "out.jsonl"),
+        ("in.jsonl", "link"),
+        ("a[1].jsonl", "a[1].jsonl"),
+    ] {
         let job = Job::new("copy");
         job.source(Topic::json::<u64>("numbers")).sink(Topic::json("out"));
         job.bind_input("numbers", Input::Files(at(input)));

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use super::lines::cannot_read;
+use crate::binding::absolute;
 use crate::{Error, Result};
 
 /// The files that `pattern` names, in the order of their names. A path that exists is taken as it is.
@@ -12,18 +13,20 @@ pub(super) fn list(pattern: &str) -> Result<Vec<String>> {
     if pattern == "-" {
         return Err(not_replayable("standard input"));
     }
-    let mut files =
-        if fs::symlink_metadata(pattern).is_ok() { vec![plain(Path::new(pattern))?] } else { matches(pattern)? };
+    let mut files = named(pattern)?;
     files.sort_by(|a, b| Path::new(a).cmp(Path::new(b)));
     files.dedup();
     files.iter().try_for_each(|file| check_kind(file))?;
     Ok(files)
 }
 
+fn named(pattern: &str) -> Result<Vec<String>> {
+    if fs::symlink_metadata(pattern).is_ok() { Ok(vec![plain(Path::new(pattern))?]) } else { matches(pattern) }
+}
+
 /// Whether `path` is, or would be once it exists, a file that `pattern` names.
-pub(super) fn names(pattern: &str, path: &Path) -> bool {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if let (Ok(file), Ok(named)) = (fs::canonicalize(path), matches(pattern))
+pub(crate) fn names(pattern: &str, path: &Path) -> bool {
+    if let (Ok(file), Ok(named)) = (fs::canonicalize(path), named(pattern))
         && named.iter().filter_map(|named| fs::canonicalize(named).ok()).any(|named| named == file)
     {
         return true;
