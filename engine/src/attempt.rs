@@ -18,6 +18,7 @@ use crate::graph::Role;
 use crate::plan::Plan;
 use crate::report::{Inbound, Report};
 use crate::run::Control;
+use crate::sink::Transaction;
 use crate::state_dir::StateDir;
 use crate::worker::{self, WorkerSeed};
 use crate::{Error, Result, RunOptions};
@@ -94,7 +95,7 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
         None => (Epoch(0), CommitRecord::default()),
         Some((epoch, marker)) => (epoch, CommitRecord::read(&marker)?),
     };
-    let sinks = open_sinks(plan, &record)?;
+    let sinks = open_sinks(plan, &record, None)?;
     let shares = MemoryShares::of(options.memory_bytes);
     let write_behind = WriteBehind::start(
         Arc::clone(&state.store),
@@ -129,12 +130,13 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
     })
 }
 
-fn open_sinks(plan: &Plan, record: &CommitRecord) -> Result<Vec<OpenSink>> {
+fn open_sinks(plan: &Plan, record: &CommitRecord, transaction: Option<&Transaction>) -> Result<Vec<OpenSink>> {
     let mut sinks = Vec::new();
     for (node, step) in plan.nodes.iter().enumerate() {
         if let Role::Sink(role) = &step.role {
             let committed = record.sinks.get(&role.topic).map(String::as_str);
-            let committer = (role.open)(committed).map_err(|error| error.within(format!("open {}", role.topic)))?;
+            let opened = (role.open)(committed, transaction);
+            let committer = opened.map_err(|error| error.within(format!("open {}", role.topic)))?;
             sinks.push(OpenSink { topic: role.topic.clone(), node, committer });
         }
     }
