@@ -92,6 +92,16 @@ impl KafkaTopic {
         self
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its cluster.
+    pub fn cluster(&self) -> &Kafka {
+        &self.kafka
+    }
+
     /// Fetches at most about so much ahead, over all partitions. A job gives its inputs a share of `--memory`.
     pub(crate) fn memory(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;
