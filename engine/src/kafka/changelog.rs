@@ -63,8 +63,11 @@ impl Changelog {
     pub fn open(session: &Arc<Session>, term: u64, local: &Local<'_>, fresh: bool) -> Result<Self> {
         session.membership.check(term)?;
         let id = session.transactional_id();
+        let began = clock::now();
         let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
+        tracing::debug!(took = ?clock::now() - began, "took the transactional id");
         let found = session.find(term)?;
+        tracing::debug!(took = ?clock::now() - began, "nothing is open");
         let replayed = if fresh { session.begin_anew(&found, term)? } else { session.replay(&found, local, term)? };
         let job_id = match &replayed.job {
             Some(id) => id.clone(),
@@ -95,6 +98,7 @@ impl Changelog {
             }),
         };
         changelog.claim(epoch.next(), &record, &*local.store)?;
+        tracing::debug!(took = ?clock::now() - began, "claimed every shard");
         Ok(changelog)
     }
 

@@ -29,8 +29,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How often it is checked that the topic is still the same.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Brokers may wait so long for records before they answer, unless the user says otherwise.
-const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// Brokers may wait so long for records before they answer, unless the user says otherwise. While one waits for those of
+/// partitions that are at their end, it is not asked for others: a full queue that has room again waits as long.
+const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// The least and the most that is fetched ahead for a partition, and fetched at once.
 const AHEAD_KBYTES: (usize, usize) = (64, 64 << 10);
 const FETCH_BYTES: (usize, usize) = (64 << 10, 1 << 20);
