@@ -24,6 +24,7 @@ mod client;
 mod config;
 mod errors;
 mod ffi;
+mod figures;
 mod input;
 mod internal_topics;
 mod marker;

@@ -1,5 +1,6 @@
 //! How a job is run: what the command line sets and tests set in code.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +51,9 @@ pub struct RunOptions {
     pub idle_after: Duration,
     /// How often Kafka topics get a result when something fails.
     pub delivery: Delivery,
+    /// Where `GET /metrics`, `/healthz` and `/readyz` are answered, if anywhere; port 0 takes a free one, which
+    /// [`http_address`](crate::progress::Progress::http_address) tells.
+    pub http: Option<SocketAddr>,
 }
 
 impl Default for RunOptions {
@@ -70,6 +74,7 @@ impl Default for RunOptions {
             leave: false,
             idle_after: Duration::from_secs(5),
             delivery: Delivery::default(),
+            http: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::job_state::{JobState, Membership};
 use crate::plan::Plan;
-use crate::progress::{Committed, Progress};
+use crate::progress::{Committed, Phase, Progress};
 use crate::{Kind, Result, RunOptions, attempt, clock};
 
 /// The handle by which others watch a run and stop it. Clones are the same handle.
@@ -81,8 +81,10 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
         let passes = error.kind() == Kind::Unavailable && (in_a_row < options.restarts_max || shares)
             || error.kind() == Kind::Fenced && shares;
         if !passes || control.stopping() {
+            control.progress.enter(Phase::Failed(error.to_string()));
             return Err(error);
         }
+        control.progress.restart(&error);
         let wait_max = if shares { BACK_OFF_SHARED_MAX } else { BACK_OFF_MAX };
         let wait = BACK_OFF.saturating_mul(1 << in_a_row.min(16)).min(wait_max);
         tracing::warn!(%error, ?wait, "going back to the last commit");

@@ -13,12 +13,16 @@ mod changed_topics;
 mod commits;
 #[path = "kafka/faults.rs"]
 mod faults;
+#[path = "kafka/metrics.rs"]
+mod metrics;
 #[path = "kafka/mistakes.rs"]
 mod mistakes;
 #[path = "kafka/records.rs"]
 mod records;
 #[path = "kafka/running.rs"]
 mod running;
+#[path = "engine/scrape.rs"]
+mod scrape;
 #[path = "kafka/starts.rs"]
 mod starts;
 #[path = "kafka/writing.rs"]

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::errors::{is_passing, is_unknown, output_error, refused_options, topic_error, unreachable};
 use super::ffi::{Consumer, Described, Description, PartitionQueue, assign, high_watermark};
+use super::figures::Figures;
 use super::input::KafkaTopic;
 use super::options::Role;
 use super::position::{Identity, Position};
@@ -286,6 +287,11 @@ impl Client {
     /// The end of a partition as the last fetch told it, with transactions that are open.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
         high_watermark(&self.consumer, &self.topic, partition)
+    }
+
+    /// What is shown of the client to those who watch the job.
+    pub fn figures(&self) -> &Arc<Figures> {
+        self.consumer.context().figures()
     }
 
     pub fn leader(&self, partition: i32) -> Leader {
