@@ -110,8 +110,8 @@ impl JobState {
             None => Arc::new(MemoryStore::default()),
         };
         let local = Local { store: Arc::clone(&store), directory: dir.as_ref().map(StateDir::path) };
-        let Some(term) = session.stand_by(&local, &|| control.stopping())? else { return Ok(None) };
-        let log = Arc::new(Changelog::open(&session, term, &local, options.fresh)?);
+        let Some(term) = session.stand_by(&local, control)? else { return Ok(None) };
+        let log = Arc::new(Changelog::open(&session, term, &local, options.fresh, &control.progress)?);
         if let Some(dir) = &dir {
             dir.belongs_to(plan, log.job_id(), session.shards())?;
         }

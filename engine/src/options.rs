@@ -44,6 +44,8 @@ pub struct RunOptions {
     pub transactions: Option<crate::kafka::Kafka>,
     /// The name of this instance among those of the job; `None` is a random one, kept in the state directory.
     pub instance: Option<String>,
+    /// A changelog is not shortened before it has grown by so many bytes.
+    pub changelog_bytes_min: u64,
     /// Leaves the group at once when it ends, and when it is away for a moment, too: another instance takes over without
     /// waiting for this one to come back.
     pub leave: bool,
@@ -71,6 +73,7 @@ impl Default for RunOptions {
             #[cfg(feature = "kafka")]
             transactions: None,
             instance: None,
+            changelog_bytes_min: 64 << 20,
             leave: false,
             idle_after: Duration::from_secs(5),
             delivery: Delivery::default(),

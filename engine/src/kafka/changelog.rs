@@ -18,6 +18,7 @@ use super::session::{Local, Session};
 use super::transactions::Transactions;
 use crate::commit_record::CommitRecord;
 use crate::job_state::SharedLog;
+use crate::progress::{Phase, Progress};
 use crate::sink::Outgoing;
 use crate::{Error, Result, clock, state_dir};
 
@@ -60,15 +61,23 @@ impl Changelog {
     /// # Errors
     /// `Fenced` where another instance came first; `Corrupt` where log and offsets do not fit together; `Config` and
     /// `Unavailable` as brokers answer.
-    pub fn open(session: &Arc<Session>, term: u64, local: &Local<'_>, fresh: bool) -> Result<Self> {
+    pub fn open(
+        session: &Arc<Session>,
+        term: u64,
+        local: &Local<'_>,
+        fresh: bool,
+        progress: &Progress,
+    ) -> Result<Self> {
         session.membership.check(term)?;
         let id = session.transactional_id();
+        progress.enter(Phase::Opening);
         let began = clock::now();
         let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
         tracing::debug!(took = ?clock::now() - began, "took the transactional id");
         let found = session.find(term)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
-        let replayed = if fresh { session.begin_anew(&found, term)? } else { session.replay(&found, local, term)? };
+        let replayed =
+            if fresh { session.begin_anew(&found, term)? } else { session.replay(&found, local, term, progress)? };
         let job_id = match &replayed.job {
             Some(id) => id.clone(),
             None => state_dir::new_id()?,

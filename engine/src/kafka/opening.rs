@@ -16,6 +16,7 @@ use super::options::Role;
 use super::reader::{LastMarker, Reader};
 use super::session::{Local, Session, bytes_of, save};
 use super::transactions::fence;
+use crate::progress::Progress;
 use crate::{Error, Kind, Result, clock};
 
 /// Opening waits so long for transactions that others have open.
@@ -111,7 +112,7 @@ impl Session {
     ///
     /// # Errors
     /// `Corrupt` where what is there is not what was committed; what reading and writing report.
-    pub(super) fn replay(&self, found: &Found, local: &Local<'_>, term: u64) -> Result<Replayed> {
+    pub(super) fn replay(&self, found: &Found, local: &Local<'_>, term: u64, progress: &Progress) -> Result<Replayed> {
         let mut reader = self.reader(local)?;
         reader.read_to(&found.ends);
         let began = clock::now();
@@ -126,6 +127,8 @@ impl Session {
             }
             bytes += bytes_of(&commit);
             records += 1;
+            let (done, total) = reader.progress();
+            progress.restoring(done, total);
             last = Some((commit.epoch, std::mem::take(&mut commit.marker)));
             slice.push(commit);
             if bytes >= SLICE_BYTES {

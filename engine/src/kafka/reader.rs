@@ -51,6 +51,7 @@ pub(super) struct Reader {
 
 struct ShardLog {
     queue: PartitionQueue,
+    start: i64,
     end: i64,
     /// Everything before it was taken.
     next: i64,
@@ -80,6 +81,7 @@ impl Reader {
             let position = Position { offset: *start, leader_epoch: None, identity: client.identity().clone() };
             shards.push(ShardLog {
                 queue: client.fetch(number, &position)?,
+                start: *start,
                 end: *start,
                 next: *start,
                 at: 0,
@@ -112,6 +114,13 @@ impl Reader {
         for (shard, end) in self.shards.iter_mut().zip(ends) {
             shard.end = *end;
         }
+    }
+
+    /// How many offsets were passed, and how many there are up to the ends.
+    pub fn progress(&self) -> (u64, u64) {
+        let passed = |shard: &ShardLog, to: i64| u64::try_from(to.min(shard.end) - shard.start).unwrap_or(0);
+        let sum = |to: &dyn Fn(&ShardLog) -> i64| self.shards.iter().map(|shard| passed(shard, to(shard))).sum();
+        (sum(&|shard| shard.next), sum(&|shard| shard.end))
     }
 
     /// The last marker of each shard that was read; without a token where there was none.
