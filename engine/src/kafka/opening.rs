@@ -10,10 +10,11 @@ use headwater_state::{Bulk, Epoch, crash};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
+use super::assembly::LastMarker;
 use super::errors::refused_options;
 use super::marker::Token;
 use super::options::Role;
-use super::reader::{LastMarker, Reader};
+use super::reader::Reader;
 use super::session::{Local, Session, bytes_of, save};
 use super::transactions::fence;
 use crate::progress::Progress;
@@ -144,7 +145,7 @@ impl Session {
         self.check_tokens(found, &markers)?;
         if let Some((epoch, _)) = &last {
             save(&reader, local, *epoch)?;
-            tracing::info!(commits = records, bytes = reader.bytes_read, took = ?clock::now() - began, "read the changelog");
+            tracing::info!(commits = records, bytes = reader.bytes, took = ?clock::now() - began, "read the changelog");
         }
         let last = match last {
             Some((epoch, record)) if record.is_empty() => {
@@ -155,7 +156,7 @@ impl Session {
             last => last,
         };
         crash::point("kafka.replayed");
-        Ok(Replayed { last, markers, job: reader.job.clone(), log_bytes: reader.log_bytes.1 })
+        Ok(Replayed { last, markers, job: reader.assembly.job.clone(), log_bytes: reader.assembly.log_bytes() })
     }
 
     /// Empties the changelog: the job starts over. Commits go on being counted.
@@ -173,7 +174,7 @@ impl Session {
     /// The record of the last commit, where everything before it was read earlier.
     fn last_record(&self, reader: &mut Reader, markers: &[LastMarker]) -> Result<Option<(Epoch, Vec<u8>)>> {
         let epoch = markers.iter().filter_map(|last| last.token.as_ref()).map(|token| token.epoch).max();
-        let record = reader.record_of(epoch.unwrap_or_default());
+        let record = reader.assembly.record_of(epoch.unwrap_or_default());
         match (epoch, record) {
             (Some(epoch), Some(record)) => Ok(Some((Epoch(epoch), record))),
             _ => Err(Error::corrupt(format!("{} has no record of its last commit", self.state_topic()))),

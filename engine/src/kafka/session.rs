@@ -175,7 +175,7 @@ impl Session {
             Some(checkpoint) if checkpoint.epoch <= local.store.durable().0 => {
                 let starts: Vec<i64> = checkpoint.shards.iter().map(|(offset, _)| *offset).collect();
                 let mut reader = Reader::new(client, &topic, &starts, false, local.store.durable())?;
-                reader.job = checkpoint.job;
+                reader.assembly.job = checkpoint.job;
                 Ok(reader)
             }
             _ => {
@@ -219,7 +219,7 @@ impl Tail {
                 self.write(local)?;
             }
         }
-        if !self.held.is_empty() && self.reader.is_whole() && clock::now() - self.since >= STANDBY_LAG {
+        if !self.held.is_empty() && self.reader.assembly.is_whole() && clock::now() - self.since >= STANDBY_LAG {
             self.write(local)?;
         }
         Ok(())
@@ -229,7 +229,7 @@ impl Tail {
         let held = std::mem::take(&mut self.held);
         self.bytes = 0;
         local.store.apply(&Bulk::merge(&held)?)?;
-        if self.reader.is_whole()
+        if self.reader.assembly.is_whole()
             && let Some(last) = held.last()
         {
             save(&self.reader, local, last.epoch)?;
@@ -247,7 +247,7 @@ pub(super) fn save(reader: &Reader, local: &Local<'_>, epoch: Epoch) -> Result<(
     match local.directory {
         Some(directory) => {
             let identity = reader.client().identity();
-            Checkpoint::new(identity, reader.job.as_deref(), epoch, &reader.last()).save(directory)
+            Checkpoint::new(identity, reader.assembly.job.as_deref(), epoch, &reader.last()).save(directory)
         }
         None => Ok(()),
     }
