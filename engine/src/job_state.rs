@@ -54,6 +54,16 @@ pub(crate) struct Membership {
     session: Option<Arc<Session>>,
 }
 
+impl Membership {
+    /// Whether this process was known to the others once: from then on it waits for what is away.
+    pub fn has_joined(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        return self.session.is_some();
+        #[cfg(not(feature = "kafka"))]
+        false
+    }
+}
+
 impl JobState {
     /// Opens the state, or begins a new one, as the options say. `None` where it was asked to stop while it stood by.
     pub fn open(
@@ -128,7 +138,7 @@ impl JobState {
     ) -> Result<Option<&'a Self>> {
         let state = match open.take() {
             Some(state) => Some(state),
-            None => Self::open(plan, &RunOptions { fresh: false, ..options.clone() }, control, membership)?,
+            None => Self::open(plan, options, control, membership)?,
         };
         Ok(match state {
             Some(state) => Some(open.insert(state)),

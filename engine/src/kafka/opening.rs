@@ -16,6 +16,7 @@ use super::marker::Token;
 use super::options::Role;
 use super::reader::Reader;
 use super::session::{Local, Session, bytes_of, save};
+use super::told::Told;
 use super::transactions::fence;
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, clock};
@@ -26,6 +27,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
 /// Bytes of blocks that are written to the tables at once.
 const SLICE_BYTES: usize = 64 << 20;
+
+/// Asks about offsets, and reads what is not committed.
+type Asker = BaseConsumer<Told>;
 
 /// What is committed.
 pub(super) struct Found {
@@ -215,21 +219,21 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn asker(&self, isolation: &str) -> Result<BaseConsumer> {
+    fn asker(&self, isolation: &str) -> Result<Asker> {
         let options = [("group.id", self.job.clone()), ("client.id", format!("{}-asks", self.instance))];
         let mut config = self.kafka.client_config(Role::Consumer, &options)?;
         config.set("isolation.level", isolation);
-        config.create().map_err(|error| refused_options(&error))
+        config.create_with_context(Told::default()).map_err(|error| refused_options(&error))
     }
 
     /// The committed tokens, pending ones not.
-    fn tokens(&self, asker: &BaseConsumer) -> Result<Vec<Option<Token>>> {
+    fn tokens(&self, asker: &Asker) -> Result<Vec<Option<Token>>> {
         self.stable_tokens(asker)?
             .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
     }
 
     /// The same; `None` while a transaction on them is open.
-    fn stable_tokens(&self, asker: &BaseConsumer) -> Result<Option<Vec<Option<Token>>>> {
+    fn stable_tokens(&self, asker: &Asker) -> Result<Option<Vec<Option<Token>>>> {
         let topic = self.state_topic();
         let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
         list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
@@ -263,7 +267,7 @@ impl Session {
     }
 
     /// The true ends, open transactions included.
-    fn ends(&self, anybody: &BaseConsumer) -> Result<Vec<i64>> {
+    fn ends(&self, anybody: &Asker) -> Result<Vec<i64>> {
         let topic = self.state_topic();
         let end = |number| {
             let found = anybody.client().fetch_watermarks(&topic, number, ANSWER_TIMEOUT);
@@ -275,7 +279,7 @@ impl Session {
     }
 
     /// The transactional ids that have written to the changelog and not ended their transaction.
-    fn open_writers(&self, anybody: &BaseConsumer, client: &super::client::Client) -> Result<BTreeSet<String>> {
+    fn open_writers(&self, anybody: &Asker, client: &super::client::Client) -> Result<BTreeSet<String>> {
         let topic = self.state_topic();
         let stable = self.stable_ends(client)?;
         let ends = self.ends(anybody)?;
