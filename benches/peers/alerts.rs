@@ -6,13 +6,20 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::cluster::Cluster;
 use crate::common::{Alert, expected_users, user_name};
+use crate::process::Pinned;
 
 /// How often a file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Longer than any session of a consumer group, and its changelog on top.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What a process committed before its end is seen by then.
+const LAST_ALERTS: Duration = Duration::from_secs(3);
 
 /// Where a system writes its alerts.
 #[derive(Clone)]
@@ -85,16 +92,18 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Waits for so many more, and says when the last of them was seen.
-    pub fn await_more(&self, count: u64, patience: Duration) -> SystemTime {
-        (0..count).map(|_| self.next(patience).seen).last().unwrap_or_else(SystemTime::now)
+    /// Waits for so many more of a process.
+    pub fn await_more(&self, count: u64, process: &Pinned) {
+        for _ in 0..count {
+            self.next(process);
+        }
     }
 
     /// When the first was seen that was written after this moment, and how many came before that.
-    pub fn first_written_after(&self, moment: SystemTime, patience: Duration) -> (SystemTime, u64) {
+    pub fn first_written_after(&self, moment: SystemTime, process: &Pinned) -> (SystemTime, u64) {
         let mut before = 0;
         loop {
-            let next = self.next(patience);
+            let next = self.next(process);
             if next.written > moment {
                 return (next.seen, before);
             }
@@ -102,8 +111,16 @@ impl Watch {
         }
     }
 
-    fn next(&self, patience: Duration) -> Seen {
-        self.seen.recv_timeout(patience).expect("the run is void: no alert came")
+    fn next(&self, process: &Pinned) -> Seen {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let had_ended = process.has_ended();
+            if let Ok(seen) = self.seen.recv_timeout(LAST_ALERTS) {
+                return seen;
+            }
+            assert!(!had_ended, "the run is void: the process has ended, and alerts are missing");
+            assert!(Instant::now() < deadline, "the run is void: no alert within {PATIENCE:?}");
+        }
     }
 }
 

@@ -49,7 +49,7 @@ impl Cluster {
     /// Runs kcat; `--` and what is not an option may be left out of the arguments.
     pub fn kcat(&self, arguments: &[&str]) -> Command {
         let mut kcat = Command::new("kcat");
-        kcat.args(["-b", &self.brokers, "-q"]).args(arguments);
+        kcat.args(["-b", &self.brokers, "-q", "-X", "log_level=3"]).args(arguments);
         kcat
     }
 

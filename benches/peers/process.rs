@@ -1,6 +1,6 @@
 //! A process on the core that is measured.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -33,31 +33,46 @@ impl Pinned {
     }
 
     /// All that it printed, once it has ended well.
-    pub fn printed(self) -> String {
-        let output = self.0.wait_with_output().unwrap();
-        assert!(output.status.success(), "the run is void: {}", output.status);
-        String::from_utf8(output.stdout).unwrap()
+    pub fn printed(mut self) -> String {
+        let mut printed = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        let status = self.0.wait().unwrap();
+        assert!(status.success(), "the run is void: {status}");
+        printed
     }
 
     /// Waits for its end, but leaves its CPU time to be read.
     pub fn await_end(&self) {
         let deadline = Instant::now() + PATIENCE;
-        let stat = format!("/proc/{}/stat", self.0.id());
-        while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
+        while !self.has_ended() {
             assert!(Instant::now() < deadline, "the run is void: it has not ended within {PATIENCE:?}");
             thread::sleep(Duration::from_millis(2));
         }
     }
 
-    pub fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    /// Whether it has ended; its CPU time is still there to be read.
+    pub fn has_ended(&self) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap().contains(") Z ")
     }
 
-    /// Lets it end by itself.
+    /// Ends it with SIGKILL.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// Asks it to end, and waits until it has.
     pub fn stop(mut self) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.0.wait().unwrap();
+    }
+}
+
+/// A void run leaves nothing behind.
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // One that was waited for is left alone.
+        self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 }

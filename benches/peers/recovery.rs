@@ -11,9 +11,6 @@ use crate::systems::{Place, System};
 /// Between the kill and the new start: what was on its way to the broker has come, and is known to be old.
 const GAP: Duration = Duration::from_millis(20);
 
-/// Longer than any session of a consumer group, and its changelog on top.
-const PATIENCE: Duration = Duration::from_secs(300);
-
 /// Kills both systems in the middle and starts them again at once; prints the time until the first alert that the new
 /// process committed.
 pub fn compare(cluster: &Cluster, options: &Options) {
@@ -48,14 +45,14 @@ fn kill(system: System, place: &Place, options: &Options) -> Duration {
     let alerts = system.alerts(place);
     let watch = alerts.watch(place.cluster);
     let process = system.start(place);
-    watch.await_more(early, PATIENCE);
+    watch.await_more(early, &process);
     let killed = SystemTime::now();
     process.kill();
     std::thread::sleep(GAP);
     let restarted = SystemTime::now();
     let process = system.start(place);
-    let (first, late) = watch.first_written_after(restarted, PATIENCE);
-    watch.await_more(all - early - late - 1, PATIENCE);
+    let (first, late) = watch.first_written_after(restarted, &process);
+    watch.await_more(all - early - late - 1, &process);
     drop(watch);
     match system {
         System::Headwater => {

@@ -51,8 +51,10 @@ impl System {
         match self {
             Self::Headwater if writes_to_kafka() => "Headwater, alerts to a topic".into(),
             Self::Headwater => "Headwater, alerts to a file".into(),
-            Self::KafkaStreams { is_static: true } => "Kafka Streams, static member".into(),
-            Self::KafkaStreams { is_static: false } => "Kafka Streams".into(),
+            Self::KafkaStreams { is_static: true } => {
+                format!("Kafka Streams {}, static member", environment("PEER_VERSION"))
+            }
+            Self::KafkaStreams { is_static: false } => format!("Kafka Streams {}", environment("PEER_VERSION")),
         }
     }
 
