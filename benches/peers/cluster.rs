@@ -34,9 +34,9 @@ impl Cluster {
         self.topics(&["--create", "--topic", topic, "--partitions", "1", "--config", stamped]);
     }
 
-    /// Deletes the topics whose whole name the pattern matches.
-    pub fn delete(&self, pattern: &str) {
-        self.topics(&["--delete", "--if-exists", "--topic", pattern]);
+    /// Deletes all topics but this one and the broker's own.
+    pub fn keep_only(&self, topic: &str) {
+        self.topics(&["--delete", "--if-exists", "--topic", &format!("(?!__|{topic}$).*")]);
     }
 
     fn topics(&self, arguments: &[&str]) {
@@ -46,7 +46,7 @@ impl Cluster {
         assert!(tool.status().unwrap().success(), "dev/kafka tool topics {arguments:?}");
     }
 
-    /// Runs kcat; `--` and what is not an option may be left out of the arguments.
+    /// kcat at this broker, told what to do.
     pub fn kcat(&self, arguments: &[&str]) -> Command {
         let mut kcat = Command::new("kcat");
         kcat.args(["-b", &self.brokers, "-q", "-X", "log_level=3"]).args(arguments);

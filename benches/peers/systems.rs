@@ -40,9 +40,9 @@ impl<'a> Place<'a> {
         self.directory.path().join(name).display().to_string()
     }
 
-    /// Deletes the topics of the run.
+    /// Deletes what the run left at the broker: a system names topics by the job, so the next run would go on with it.
     pub fn clean_up(self) {
-        self.cluster.delete(&format!("{}-.*", self.run));
+        self.cluster.keep_only(self.input);
     }
 }
 
