@@ -1,0 +1,193 @@
+//! The kinds of faults, and how each is done.
+
+use std::time::Duration;
+
+use headwater::prelude::Random;
+use rustix::process::Signal;
+
+use super::campaign::Campaign;
+use super::frames::{ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE, TXN_OFFSET_COMMIT};
+use super::proxy::{Act, Rule, Stage, Trap};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// kill -9 of the active instance, which comes back soon.
+    Kill,
+    /// kill -9 of the active instance, which comes back when the other has taken over.
+    Takeover,
+    /// SIGSTOP of the active instance until it has been missed and its transaction is aborted, then SIGCONT.
+    Freeze,
+    BrokerKill,
+    BrokerPause,
+    /// Nothing passes between job and broker for a while.
+    Silence,
+    /// All connections are cut at once.
+    Cut,
+    EndTxnHeld,
+    EndTxnCutBefore,
+    EndTxnCutAfter,
+    /// The connection is cut at once, and EndTxn comes late by it, when others have followed.
+    EndTxnLate,
+    /// The same, and the instance is killed meanwhile.
+    EndTxnLateAndKill,
+    /// A request of a transaction that is not EndTxn is cut before or after the broker gets it.
+    OtherCut,
+    DiskFull,
+}
+
+const KINDS: [Kind; 14] = [
+    Kind::Kill,
+    Kind::Takeover,
+    Kind::Freeze,
+    Kind::BrokerKill,
+    Kind::BrokerPause,
+    Kind::Silence,
+    Kind::Cut,
+    Kind::EndTxnHeld,
+    Kind::EndTxnCutBefore,
+    Kind::EndTxnCutAfter,
+    Kind::EndTxnLate,
+    Kind::EndTxnLateAndKill,
+    Kind::OtherCut,
+    Kind::DiskFull,
+];
+
+/// All kinds, or those that are asked for.
+pub fn chosen() -> Vec<Kind> {
+    let Ok(names) = std::env::var("HEADWATER_FAULTS") else { return KINDS.to_vec() };
+    let named = |name: &str| KINDS.into_iter().find(|kind| format!("{kind:?}") == name);
+    names.split(',').map(|name| named(name).unwrap_or_else(|| panic!("no fault {name} among {KINDS:?}"))).collect()
+}
+
+/// How often each is done, if that is asked for.
+pub fn chosen_hits() -> Option<usize> {
+    std::env::var("HEADWATER_HITS").ok().map(|hits| hits.parse().unwrap())
+}
+
+/// A request of a kind that a running job sends comes within this.
+const COMES: Duration = Duration::from_secs(40);
+
+impl Kind {
+    /// Does it, until it is over.
+    ///
+    /// # Errors
+    /// What the job did not do meanwhile.
+    pub fn inject(self, campaign: &mut Campaign) -> Result<(), String> {
+        match self {
+            Self::Kill => {
+                let active = campaign.active();
+                campaign.instances[active].kill();
+                let time = campaign.within(2_000);
+                campaign.wait(time);
+                campaign.instances[active].start();
+            }
+            Self::Takeover => {
+                let active = campaign.active();
+                campaign.instances[active].kill();
+                let taken = campaign.progress();
+                campaign.instances[active].start();
+                taken?;
+            }
+            Self::Freeze => {
+                let active = campaign.active();
+                campaign.instances[active].signal(Signal::STOP);
+                let timeouts = campaign.timeouts;
+                let missed = timeouts.session.max(timeouts.transaction) + Duration::from_secs(2);
+                let time = missed + campaign.within(3_000);
+                campaign.wait(time);
+                campaign.instances[active].signal(Signal::CONT);
+            }
+            Self::BrokerKill => {
+                campaign.cluster.broker.dev("kill");
+                let time = campaign.within(3_000);
+                campaign.wait(time);
+                campaign.cluster.broker.dev("start");
+            }
+            Self::BrokerPause => {
+                campaign.cluster.broker.dev("pause");
+                let time = campaign.within(15_000);
+                campaign.wait(time);
+                campaign.cluster.broker.dev("resume");
+            }
+            Self::Silence => {
+                campaign.cluster.proxy.stop();
+                let time = campaign.within(15_000);
+                campaign.wait(time);
+                campaign.cluster.proxy.heal();
+            }
+            Self::Cut => campaign.cluster.proxy.cut(),
+            Self::EndTxnHeld => {
+                let time = Duration::from_secs(1) + campaign.within(10_000);
+                trap(campaign, END_TXN, Act::Hold(time))?;
+            }
+            Self::EndTxnCutBefore => trap(campaign, END_TXN, Act::CutBefore)?,
+            Self::EndTxnCutAfter => trap(campaign, END_TXN, Act::CutAfter)?,
+            Self::EndTxnLate => late(campaign, false)?,
+            Self::EndTxnLateAndKill => late(campaign, true)?,
+            Self::OtherCut => {
+                let apis = [PRODUCE, ADD_PARTITIONS_TO_TXN, ADD_OFFSETS_TO_TXN, TXN_OFFSET_COMMIT];
+                let api = *campaign.random.pick(&apis);
+                let act = *campaign.random.pick(&[Act::CutBefore, Act::CutAfter]);
+                trap(campaign, api, act)?;
+            }
+            Self::DiskFull => full_disk(campaign),
+        }
+        Ok(())
+    }
+}
+
+/// Does something to the next request of a kind, and waits until it is done.
+fn trap(campaign: &mut Campaign, api: i16, act: Act) -> Result<(), String> {
+    let trap = campaign.cluster.proxy.arm(Rule { api, client: None, act });
+    await_stage(campaign, &trap, |stage| *stage != Stage::Armed, &format!("a request of API {api}"))?;
+    await_stage(campaign, &trap, |stage| matches!(stage, Stage::Done(_)), &format!("the end of {act:?}"))
+}
+
+fn late(campaign: &mut Campaign, with_kill: bool) -> Result<(), String> {
+    let active = campaign.active();
+    let act = Act::Late(campaign.lateness);
+    let trap = campaign.cluster.proxy.arm(Rule { api: END_TXN, client: None, act });
+    await_stage(campaign, &trap, |stage| *stage != Stage::Armed, "EndTxn")?;
+    if with_kill {
+        campaign.instances[active].kill();
+        let time = campaign.within(1_000);
+        campaign.wait(time);
+        campaign.instances[active].start();
+    }
+    // Nobody waits for it.
+    campaign.progress()?;
+    if campaign.random.below(2) == 0 {
+        trap.let_go();
+    }
+    await_stage(campaign, &trap, |stage| matches!(stage, Stage::Done(_)), "the late EndTxn")
+}
+
+fn await_stage(campaign: &mut Campaign, trap: &Trap, holds: impl Fn(&Stage) -> bool, what: &str) -> Result<(), String> {
+    let came = campaign.wait_for(COMES, |_| holds(&trap.stage()));
+    if !came {
+        campaign.cluster.proxy.disarm();
+    }
+    came.then_some(()).ok_or_else(|| format!("waited {COMES:?} for {what}"))
+}
+
+/// The disk is full while the instance runs, and half of the times when it starts.
+fn full_disk(campaign: &mut Campaign) {
+    let active = campaign.active();
+    campaign.instances[active].disk.fill();
+    if campaign.random.below(2) == 0 {
+        campaign.instances[active].kill();
+        campaign.instances[active].start();
+    }
+    let time = Duration::from_secs(2) + campaign.within(10_000);
+    campaign.wait(time);
+    campaign.instances[active].disk.free();
+}
+
+/// Every kind as often as wanted, in an order of its own.
+pub fn plan(random: &mut Random, kinds: &[Kind], hits: usize) -> Vec<Kind> {
+    let mut plan: Vec<Kind> = kinds.iter().flat_map(|kind| std::iter::repeat_n(*kind, hits)).collect();
+    for at in (1..plan.len()).rev() {
+        plan.swap(at, random.below(at as u64 + 1) as usize);
+    }
+    plan
+}
