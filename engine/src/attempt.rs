@@ -6,62 +6,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use headwater_state::{
-    BlockLog, Epoch, LocalOptions, LocalState, MemoryStore, Shard, Store, WriteBehind, WriteBehindOptions, recover,
-};
+use headwater_state::{Epoch, LocalOptions, LocalState, Shard, WriteBehind, WriteBehindOptions};
 
 use crate::admission::Admission;
 use crate::build::{Build, Gate};
 use crate::commit_record::CommitRecord;
 use crate::coordinator::{Coordinator, OpenSink};
 use crate::graph::Role;
+use crate::job_state::JobState;
 use crate::plan::Plan;
 use crate::report::{Inbound, Report};
+use crate::rotation::Rotation;
 use crate::run::Control;
-use crate::state_dir::StateDir;
+use crate::sink::Transaction;
 use crate::worker::{self, WorkerSeed};
 use crate::{Error, Result, RunOptions};
-
-/// The state of a job, open.
-pub(crate) struct JobState {
-    store: Arc<dyn Store>,
-    log: Arc<dyn BlockLog>,
-    shards: u16,
-    /// Keeps other processes out while it lives.
-    _dir: Option<StateDir>,
-}
-
-impl JobState {
-    /// Opens the state, or begins a new one, as the options say.
-    pub fn open(plan: &Plan, options: &RunOptions) -> Result<Self> {
-        let Some(path) = &options.state else {
-            let store = MemoryStore::default();
-            return Ok(Self {
-                store: Arc::new(store.clone()),
-                log: Arc::new(store),
-                shards: options.shards,
-                _dir: None,
-            });
-        };
-        let dir = if options.fresh { StateDir::begin_afresh(path, plan)? } else { StateDir::lock(path)? };
-        Self::open_dir(dir, plan, options)
-    }
-
-    /// The state in `open`, opened again where an attempt that failed has closed it.
-    pub fn again<'a>(open: &'a mut Option<Self>, plan: &Plan, options: &RunOptions) -> Result<&'a Self> {
-        let state = match open.take() {
-            Some(state) => state,
-            None => Self::open(plan, &RunOptions { fresh: false, ..options.clone() })?,
-        };
-        Ok(open.insert(state))
-    }
-
-    fn open_dir(dir: StateDir, plan: &Plan, options: &RunOptions) -> Result<Self> {
-        let (store, shards) = dir.open_store(plan, options)?;
-        let store = Arc::new(store);
-        Ok(Self { store: store.clone(), log: store, shards, _dir: Some(dir) })
-    }
-}
 
 /// How the bytes of `--memory` are divided.
 pub(crate) struct MemoryShares {
@@ -89,12 +48,13 @@ impl MemoryShares {
 
 /// Runs from the last commit until the inputs end or somebody stops it. How many epochs were committed.
 pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: &Control) -> Result<u64> {
-    let last = recover(&*state.store, &*state.log)?;
+    let last = state.level()?;
     let (epoch, record) = match last {
         None => (Epoch(0), CommitRecord::default()),
         Some((epoch, marker)) => (epoch, CommitRecord::read(&marker)?),
     };
-    let sinks = open_sinks(plan, &record)?;
+    let transaction = state.shared.as_ref().map(|shared| shared.transaction());
+    let sinks = open_sinks(plan, &record, transaction.as_ref())?;
     let shares = MemoryShares::of(options.memory_bytes);
     let write_behind = WriteBehind::start(
         Arc::clone(&state.store),
@@ -119,6 +79,7 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
             written: BTreeMap::new(),
             lag: None,
             commits: 0,
+            rotation: state.shared.clone().map(Rotation::new),
         };
         let result = started.and_then(|()| coordinator.run());
         for peer in &peers {
@@ -129,12 +90,13 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
     })
 }
 
-fn open_sinks(plan: &Plan, record: &CommitRecord) -> Result<Vec<OpenSink>> {
+fn open_sinks(plan: &Plan, record: &CommitRecord, transaction: Option<&Transaction>) -> Result<Vec<OpenSink>> {
     let mut sinks = Vec::new();
     for (node, step) in plan.nodes.iter().enumerate() {
         if let Role::Sink(role) = &step.role {
             let committed = record.sinks.get(&role.topic).map(String::as_str);
-            let committer = (role.open)(committed).map_err(|error| error.within(format!("open {}", role.topic)))?;
+            let opened = (role.open)(committed, transaction);
+            let committer = opened.map_err(|error| error.within(format!("open {}", role.topic)))?;
             sinks.push(OpenSink { topic: role.topic.clone(), node, committer });
         }
     }

@@ -10,6 +10,7 @@ use headwater_state::{Commit, Epoch, WriteBehind};
 use crate::commit_record::CommitRecord;
 use crate::progress::Committed;
 use crate::report::{Counts, Inbound, Prepared, Report};
+use crate::rotation::Rotation;
 use crate::run::Control;
 use crate::sink::{Chunk, SinkCommitter};
 use crate::{Error, Result, clock};
@@ -43,6 +44,8 @@ pub(crate) struct Coordinator<'a> {
     /// Since when commits wait for the tables.
     pub lag: Option<(Epoch, Instant)>,
     pub commits: u64,
+    /// Where the log is one that instances share.
+    pub rotation: Option<Rotation>,
 }
 
 impl Coordinator<'_> {
@@ -53,7 +56,8 @@ impl Coordinator<'_> {
         let base = self.record.totals.clone();
         let mut committed_last = self.settle(&base)?;
         loop {
-            self.tell(|| Inbound::Resume { committed: committed_last })?;
+            let rotate = committed_last && self.rotate()?;
+            self.tell(|| Inbound::Resume { committed: committed_last, rotate })?;
             self.tick()?;
             self.gather(self.interval)?;
             let stopping = self.control.stopping();
@@ -130,10 +134,27 @@ impl Coordinator<'_> {
                 }
                 Ok(Report::Prepared(_)) => return Err(Error::bug("a worker prepared before the barrier")),
                 Ok(Report::Failed(error)) => return Err(error),
-                Err(RecvTimeoutError::Timeout) => self.tick()?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.check()?;
+                    self.tick()?;
+                }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.failure()),
             }
         }
+    }
+
+    /// That no other instance has taken over.
+    fn check(&self) -> Result<()> {
+        self.rotation.as_ref().map_or(Ok(()), |rotation| rotation.log.check())
+    }
+
+    /// Begins a rotation of the log if one is due. Whether workers begin theirs with the next epoch.
+    fn rotate(&mut self) -> Result<bool> {
+        let Some(rotation) = self.rotation.as_mut().filter(|rotation| rotation.is_due()) else { return Ok(false) };
+        self.write_behind.flush_and_wait()?;
+        self.lag = None;
+        rotation.begin();
+        Ok(true)
     }
 
     /// Sends the barrier and waits until it has passed through every worker.
@@ -175,6 +196,7 @@ impl Coordinator<'_> {
         let state_bytes = prepared.iter().map(|part| part.state_bytes).sum();
         let mut record = CommitRecord { ended, ..self.record.clone() };
         record.notes.clear();
+        let rotated = prepared.iter().all(|part| part.rotated);
         let mut blocks = Vec::new();
         let mut counts = Counts::default();
         for part in prepared {
@@ -190,7 +212,9 @@ impl Coordinator<'_> {
             let length = sink.committer.prepare().map_err(|error| error.within(format!("write {}", sink.topic)))?;
             record.sinks.insert(sink.topic.clone(), length);
         }
-        if blocks.is_empty() && !record.moved_since(&self.record) {
+        let is_due = self.rotation.as_ref().is_some_and(|rotation| rotation.log.is_due());
+        let has_written = self.rotation.is_some() && !self.written.is_empty();
+        if blocks.is_empty() && !record.moved_since(&self.record) && !is_due && !has_written {
             return Ok(false);
         }
         record.totals.records_in = base.records_in + counts.records_in;
@@ -204,6 +228,9 @@ impl Coordinator<'_> {
         self.epoch = epoch;
         self.record = record;
         self.commits += 1;
+        if let Some(rotation) = &mut self.rotation {
+            rotation.committed(rotated);
+        }
         for sink in &mut self.sinks {
             sink.committer.committed().map_err(|error| error.within(format!("write {}", sink.topic)))?;
         }

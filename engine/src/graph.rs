@@ -13,7 +13,7 @@ use headwater_state::TableSpec;
 use crate::bad_record::BadRecords;
 use crate::binding;
 use crate::build::Build;
-use crate::sink::SinkCommitter;
+use crate::sink::{SinkCommitter, Transaction};
 use crate::{Error, Result};
 
 /// A `Box<dyn Output<R>>` whose `R` both ends of an edge know.
@@ -88,7 +88,7 @@ pub(crate) enum Role {
 type BindSource = dyn Fn(&binding::Input) -> Result<BoundSource> + Send + Sync;
 type BindSink = dyn Fn(&binding::Output) -> Result<String> + Send + Sync;
 type MoveAside = dyn Fn() -> Result<Option<(PathBuf, PathBuf)>> + Send + Sync;
-type OpenSink = dyn Fn(Option<&str>) -> Result<Box<dyn SinkCommitter>> + Send + Sync;
+type OpenSink = dyn Fn(Option<&str>, Option<&Transaction>) -> Result<Box<dyn SinkCommitter>> + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) struct SourceRole {

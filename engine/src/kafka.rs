@@ -15,15 +15,29 @@
 //! Reading order: `source` (partitions and positions), `partition` (one of them being read), `client` and `watch` (the
 //! connection), `ffi` (what has no safe binding).
 
+mod changelog;
+mod checkpoint;
 mod client;
 mod config;
 mod errors;
 mod ffi;
 mod input;
+mod internal_topics;
+mod marker;
+mod membership;
+mod opening;
 mod partition;
 mod position;
+mod reader;
+mod session;
 mod source;
+mod told;
+mod transactions;
 mod watch;
+
+pub(crate) use changelog::Changelog;
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use session::{Local, Session};
 
 pub use config::{Kafka, Sasl, Tls};
 pub use input::{KafkaTopic, Start};

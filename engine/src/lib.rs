@@ -19,6 +19,7 @@ mod figures;
 pub mod format;
 mod graph;
 mod job;
+mod job_state;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 mod keyed;
@@ -31,6 +32,7 @@ pub mod prelude;
 pub mod progress;
 mod received;
 mod report;
+mod rotation;
 mod run;
 mod signals;
 pub mod sink;

@@ -24,6 +24,14 @@ pub struct RunOptions {
     pub drop_tables: Vec<String>,
     /// How often a job whose outside is `Unavailable` is reopened before it gives up.
     pub restarts_max: u32,
+    /// Has state changes, outputs to Kafka and offsets committed in one transaction of this cluster.
+    #[cfg(feature = "kafka")]
+    pub transactions: Option<crate::kafka::Kafka>,
+    /// The name of this instance among those of the job; `None` is a random one, kept in the state directory.
+    pub instance: Option<String>,
+    /// Leaves the group at once when it ends, and when it is away for a moment, too: another instance takes over without
+    /// waiting for this one to come back.
+    pub leave: bool,
     /// An input that was quiet this long holds no watermark back.
     pub idle_after: Duration,
 }
@@ -40,7 +48,21 @@ impl Default for RunOptions {
             batch_rows: 1024,
             drop_tables: Vec::new(),
             restarts_max: 5,
+            #[cfg(feature = "kafka")]
+            transactions: None,
+            instance: None,
+            leave: false,
             idle_after: Duration::from_secs(5),
         }
+    }
+}
+
+impl RunOptions {
+    /// Whether the job's state is shared with other instances.
+    pub(crate) fn shares(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        return self.transactions.is_some();
+        #[cfg(not(feature = "kafka"))]
+        false
     }
 }

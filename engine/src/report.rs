@@ -16,8 +16,9 @@ pub(crate) enum Inbound {
     Tick(Timestamp),
     /// The epoch ends: stop reading, and let a barrier flush everything out.
     Barrier(Epoch),
-    /// The next epoch begins. `committed`: the one before was; otherwise it changed nothing and goes on.
-    Resume { committed: bool },
+    /// The next epoch begins. `committed`: the one before was; otherwise it changed nothing and goes on. `rotate`: all
+    /// shards begin to write their state into the log once more, slice by slice.
+    Resume { committed: bool, rotate: bool },
     /// The run is over.
     Shutdown,
 }
@@ -47,6 +48,8 @@ pub(crate) struct Prepared {
     pub state_bytes: usize,
     /// Memory is over its budget until more is written to the tables.
     pub pressure: bool,
+    /// Every shard has written the last slice of its rotation.
+    pub rotated: bool,
 }
 
 /// What was counted since the worker started.

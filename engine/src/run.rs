@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::job_state::{JobState, Membership};
 use crate::plan::Plan;
 use crate::progress::{Committed, Progress};
 use crate::{Kind, Result, RunOptions, attempt, clock};
@@ -48,18 +49,22 @@ const BACK_OFF: Duration = Duration::from_millis(250);
 /// The longest wait before a restart.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
+/// The same where brokers are all that may be away: opening waits for them, too.
+const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
+
 /// Runs a plan until its inputs end, somebody stops it, or it cannot go on.
 pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
-    let mut state = Some(attempt::JobState::open(plan, options)?);
+    let mut membership = Membership::default();
+    let mut state = JobState::open(plan, options, control, &mut membership)?;
     let mut restarts = 0;
     let mut in_a_row = 0;
     let mut epochs = 0;
     loop {
         let before = control.progress.committed().epoch;
-        let error = match attempt::JobState::again(&mut state, plan, options)
-            .and_then(|state| attempt::run(plan, options, state, control))
-        {
+        let opened = JobState::again(&mut state, plan, options, control, &mut membership);
+        let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(plan, options, state, control)));
+        let error = match ran {
             Ok(commits) => {
                 epochs += commits;
                 break;
@@ -71,16 +76,21 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
         if after > before {
             in_a_row = 0;
         }
-        if error.kind() != Kind::Unavailable || in_a_row >= options.restarts_max || control.stopping() {
+        // Another instance that takes over, or a broker that is away, does not end one that stands by.
+        let shares = options.shares();
+        let passes = error.kind() == Kind::Unavailable && (in_a_row < options.restarts_max || shares)
+            || error.kind() == Kind::Fenced && shares;
+        if !passes || control.stopping() {
             return Err(error);
         }
-        let wait = BACK_OFF.saturating_mul(1 << in_a_row.min(16)).min(BACK_OFF_MAX);
+        let wait_max = if shares { BACK_OFF_SHARED_MAX } else { BACK_OFF_MAX };
+        let wait = BACK_OFF.saturating_mul(1 << in_a_row.min(16)).min(wait_max);
         tracing::warn!(%error, ?wait, "going back to the last commit");
         clock::wait(wait, || control.stopping());
         in_a_row += 1;
         restarts += 1;
         // State in memory is all there is of it.
-        if options.state.is_some() {
+        if options.state.is_some() || shares {
             state = None;
         }
     }

@@ -2,6 +2,9 @@
 
 use std::any::Any;
 
+use headwater_operators::Timestamp;
+
+use crate::format::Header;
 use crate::{Error, Result};
 
 mod encode;
@@ -30,6 +33,42 @@ pub trait Sink<T>: Send + Sync {
     /// `Config` where the place is not as the commit left it (shorter, gone), or holds something at the first start,
     /// with the remedy.
     fn open(&self, committed: Option<&str>) -> Result<Box<dyn SinkCommitter>>;
+
+    /// The same, for a sink that writes into the transaction of the run, if the run has one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_in(&self, committed: Option<&str>, _transaction: Option<&Transaction>) -> Result<Box<dyn SinkCommitter>> {
+        self.open(committed)
+    }
+}
+
+/// What a run writes to Kafka with its commits; see [`Produce`].
+pub type Transaction = std::sync::Arc<dyn Produce>;
+
+/// Takes records for topics of Kafka. They become visible with the commit of the epoch that is running.
+pub trait Produce: Send + Sync {
+    /// Takes a record. It may wait while too many are under way.
+    ///
+    /// # Errors
+    /// `Record` where it is too large for the brokers or the client; `Unavailable` where they are away for too long;
+    /// `Config` where the topic is not there or may not be written.
+    fn send(&self, record: &Outgoing<'_>) -> Result<()>;
+}
+
+/// A record on its way to a topic of Kafka.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The broker's name of the topic.
+    pub topic: &'a str,
+    /// Decides about the partition, as Java's clients do by default: murmur2. Without one, any partition is taken.
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// In their order.
+    pub headers: &'a [Header],
+    /// When it happened; `None` is the time at which it is sent.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// One worker's end of a sink.

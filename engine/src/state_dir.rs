@@ -3,8 +3,10 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use headwater_state::{Manifest, RocksOptions, RocksStore, recover};
+use headwater_state::{Manifest, RocksOptions, RocksStore, Store as _, recover};
 
+#[cfg(feature = "kafka")]
+use crate::kafka::Checkpoint;
 use crate::plan::Plan;
 use crate::{Error, Result, RunOptions};
 
@@ -16,6 +18,8 @@ pub(crate) struct StateDir {
 
 const LOCK_FILE: &str = "lock";
 const DATABASE: &str = "db";
+#[cfg(feature = "kafka")]
+const INSTANCE: &str = "instance";
 
 impl StateDir {
     /// Makes the directory where there is none, and keeps other processes out.
@@ -64,8 +68,103 @@ impl StateDir {
         Self::lock(path)
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name of the instance that this directory is of; a random one that is kept.
+    #[cfg(feature = "kafka")]
+    pub fn instance(&self) -> Result<String> {
+        let file = self.path.join(INSTANCE);
+        match std::fs::read_to_string(&file) {
+            Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(disk(&format!("read {}", file.display()), error)),
+        }
+        let name = new_id()?;
+        std::fs::write(&file, &name).map_err(|error| disk(&format!("write {}", file.display()), error))?;
+        Ok(name)
+    }
+
+    /// Opens tables that follow a changelog. Tables that cannot follow it any more are
+    /// made anew from it.
+    #[cfg(feature = "kafka")]
+    pub fn open_following(
+        &self,
+        plan: &Plan,
+        options: &RunOptions,
+        session: &crate::kafka::Session,
+    ) -> Result<RocksStore> {
+        let database = self.path.join(DATABASE);
+        let rocks = RocksOptions { keeps_log: false, ..rocks_options(options) };
+        let open = || RocksStore::open(&database, plan.tables(), &rocks);
+        let Some(stored) = Manifest::load(&self.path)? else {
+            // The file says whose the directory is, before anything is in it.
+            Checkpoint::empty().save(&self.path)?;
+            plan.manifest(new_id()?, session.shards()).save(&self.path)?;
+            return open();
+        };
+        if !Checkpoint::exists(&self.path) {
+            return Err(Error::config(format!(
+                "the state in {} is of a job whose outputs are files: its commits are there and not in Kafka; give this                  job its own directory with --state, or start over with --fresh",
+                self.path.display()
+            )));
+        }
+        if stored.shards != session.shards() {
+            return Err(Error::config(format!(
+                "the state in {} has {} shards, and the job's changelog {}; give this job its own directory with --state",
+                self.path.display(),
+                stored.shards,
+                session.shards()
+            )));
+        }
+        let wanted = plan.manifest(stored.job_id.clone(), stored.shards);
+        let changes = Manifest::check(&stored, &wanted, &options.drop_tables)?;
+        let checkpoint = Checkpoint::load(&self.path);
+        let mut follows = session.follows(checkpoint.as_ref())?;
+        let mut store = open()?;
+        if checkpoint.is_some_and(|checkpoint| checkpoint.epoch() > store.durable()) {
+            follows = Err("they are older than what was written down of them".to_owned());
+        }
+        if let Err(reason) = follows {
+            if store.durable() > headwater_state::Epoch(0) {
+                tracing::warn!("the tables are made anew from the changelog: {reason}");
+            }
+            drop(store);
+            Checkpoint::empty().save(&self.path)?;
+            std::fs::remove_dir_all(&database).map_err(|error| disk("remove tables that are made anew", error))?;
+            store = open()?;
+        }
+        for table in &changes.dropped {
+            store.drop_table(table)?;
+            tracing::warn!(table, "dropped a table, as asked");
+        }
+        if !changes.is_empty() {
+            wanted.save(&self.path)?;
+        }
+        Ok(store)
+    }
+
+    /// Writes down which job the state is of.
+    #[cfg(feature = "kafka")]
+    pub fn belongs_to(&self, plan: &Plan, job_id: &str, shards: u16) -> Result<()> {
+        match Manifest::load(&self.path)? {
+            Some(stored) if stored.job_id == job_id => Ok(()),
+            _ => plan.manifest(job_id.to_owned(), shards).save(&self.path),
+        }
+    }
+
     /// Opens the database after comparing what it holds with what the plan wants.
     pub fn open_store(&self, plan: &Plan, options: &RunOptions) -> Result<(RocksStore, u16)> {
+        #[cfg(feature = "kafka")]
+        if Checkpoint::exists(&self.path) {
+            return Err(Error::config(format!(
+                "the state in {} is of a job whose outputs are in Kafka, and so are its commits; give this job its own \
+                 directory with --state, or start over with --fresh",
+                self.path.display()
+            )));
+        }
         let stored = Manifest::load(&self.path)?;
         let database = self.path.join(DATABASE);
         let Some(stored) = stored else {
@@ -118,7 +217,7 @@ fn free_name(path: &Path) -> PathBuf {
 }
 
 /// An id that no other state has.
-fn new_id() -> Result<String> {
+pub(crate) fn new_id() -> Result<String> {
     let mut bytes = [0u8; 8];
     let read = File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
     read.map_err(|error| disk("draw a job id from /dev/urandom", error))?;

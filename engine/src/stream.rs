@@ -243,7 +243,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
             },
             open: {
                 let (bound, lost) = (Arc::clone(&bound), lost.clone());
-                Arc::new(move |committed| bound.get().ok_or_else(&lost)?.0.open(committed))
+                Arc::new(move |committed, transaction| bound.get().ok_or_else(&lost)?.0.open_in(committed, transaction))
             },
         };
         let node = Node {

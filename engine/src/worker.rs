@@ -228,9 +228,12 @@ impl Worker {
                 self.phase = Phase::Flushing(epoch);
                 self.sources.iter_mut().try_for_each(|source| source.barrier(epoch))
             }
-            Inbound::Resume { committed } => {
+            Inbound::Resume { committed, rotate } => {
                 if committed {
                     self.local.begin_epoch();
+                }
+                if rotate {
+                    self.local.shards().iter().try_for_each(|shard| self.local.begin_rotation(*shard))?;
                 }
                 self.gate.rows.set(0);
                 self.phase = Phase::Running;
@@ -270,6 +273,7 @@ impl Worker {
             ended: self.gate.ends.get() == self.gate.sinks.get(),
             state_bytes: self.local.used_bytes(),
             pressure: self.local.pressure(),
+            rotated: self.local.shards().iter().all(|shard| self.local.rotation(*shard).is_some_and(|of| of.complete)),
         })))
     }
 

@@ -9,6 +9,8 @@
 mod broker;
 #[path = "kafka/changed_topics.rs"]
 mod changed_topics;
+#[path = "kafka/commits.rs"]
+mod commits;
 #[path = "kafka/faults.rs"]
 mod faults;
 #[path = "kafka/mistakes.rs"]

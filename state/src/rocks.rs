@@ -94,7 +94,7 @@ impl RocksStore {
             applying: Mutex::new(()),
         };
         store.check_layout()?;
-        store.load()?;
+        store.load(options.keeps_log)?;
         Ok(store)
     }
 
@@ -148,9 +148,9 @@ impl RocksStore {
     }
 
     /// Reads where log and tables stand, and refuses tables that are ahead of the log.
-    fn load(&self) -> Result<()> {
+    fn load(&self, keeps_log: bool) -> Result<()> {
         let log = self.load_log()?;
-        let end = log.end();
+        let end = if keeps_log { log.end() } else { Epoch(u64::MAX) };
         let position = match self.db.get(POSITION_KEY).map_err(failed("read position"))? {
             None => Epoch(0),
             Some(bytes) => epoch_of(&bytes, "position")?,

@@ -91,6 +91,27 @@ impl Client {
         Self::connect(topic, partitions, &options)
     }
 
+    /// That a broker answers.
+    ///
+    /// # Errors
+    /// `Config` where an option is wrong, `Unavailable` where no broker answers.
+    pub fn reach(kafka: &super::config::Kafka) -> Result<()> {
+        let config = kafka.client_config(&[])?;
+        let watch = Watch::new("", 0, FETCH_WAIT);
+        let consumer: Consumer = config.create_with_context(watch).map_err(|error| refused_options(&error))?;
+        let deadline = clock::now() + CONNECT_TIMEOUT;
+        loop {
+            if consumer.client().fetch_metadata(None, LOOK * 25).is_ok() {
+                return Ok(());
+            }
+            // Errors come to the watch by this.
+            while consumer.poll(Duration::ZERO).is_some() {}
+            if clock::now() >= deadline {
+                return Err(unreachable(kafka.brokers(), consumer.context().last_error().as_ref(), CONNECT_TIMEOUT));
+            }
+        }
+    }
+
     fn connect(topic: &KafkaTopic, partitions: usize, options: &[(&str, String)]) -> Result<Self> {
         let mut config = topic.kafka.client_config(options)?;
         config.set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string());

@@ -151,6 +151,30 @@ impl Kafka {
         Ok(config)
     }
 
+    /// Options for a producer: those of the user that concern one, over `defaults`.
+    pub(super) fn producer_config(&self, defaults: &[(&str, String)]) -> Result<ClientConfig> {
+        self.plain_config(defaults)
+    }
+
+    /// Options for a client that asks questions.
+    pub(super) fn admin_config(&self) -> Result<ClientConfig> {
+        self.plain_config(&[])
+    }
+
+    fn plain_config(&self, defaults: &[(&str, String)]) -> Result<ClientConfig> {
+        self.check_brokers()?;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "headwater");
+        for (key, value) in defaults {
+            config.set(*key, value);
+        }
+        const CONNECTION: &[&str] = &["security.", "sasl.", "ssl.", "socket.", "broker.", "debug", "reconnect."];
+        for (key, value) in self.options.iter().filter(|(key, _)| CONNECTION.iter().any(|of| key.starts_with(of))) {
+            config.set(key, value);
+        }
+        Ok(config)
+    }
+
     fn check_brokers(&self) -> Result<()> {
         let is_address = |address: &str| {
             let address = address.rsplit_once("://").map_or(address, |(_, rest)| rest);

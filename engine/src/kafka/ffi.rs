@@ -18,6 +18,10 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::watch::Watch;
 
+mod producer;
+
+pub(super) use producer::{Delivered, GroupMember, GroupOffset, RawProducer, TransactionError};
+
 pub(super) type Consumer = BaseConsumer<Watch>;
 
 fn native(consumer: &Consumer) -> *mut sys::rd_kafka_t {
@@ -174,6 +178,12 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The membership of a consumer at this moment.
+pub(super) fn group_member<C: rdkafka::consumer::ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<GroupMember> {
+    // SAFETY: the consumer is alive.
+    unsafe { GroupMember::of(consumer.client().native_ptr()) }
+}
+
 /// Adds a partition to those that the consumer fetches. With a leader epoch, the broker is asked first whether the
 /// offset is of that epoch's log.
 pub(super) fn assign(
@@ -311,5 +321,5 @@ unsafe fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
-#[path = "ffi_tests.rs"]
+#[path = "ffi/tests.rs"]
 mod tests;

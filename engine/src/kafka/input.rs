@@ -75,6 +75,11 @@ impl KafkaTopic {
         Self { kafka, name, start: Start::Earliest, until_end: false, memory_bytes: MEMORY_BYTES }
     }
 
+    /// The broker's name of it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Begins elsewhere than at the oldest records, at the job's first start.
     #[must_use]
     pub fn from(mut self, start: Start) -> Self {

@@ -16,6 +16,8 @@ pub struct RocksOptions {
     pub open_files_max: u16,
     /// Threads that compact and flush.
     pub background_jobs: u16,
+    /// Commits are logged here; otherwise elsewhere, and how far that log is, is not known here.
+    pub keeps_log: bool,
 }
 
 impl Default for RocksOptions {
@@ -25,6 +27,7 @@ impl Default for RocksOptions {
             write_buffer_bytes: 32 * 1024 * 1024,
             open_files_max: 512,
             background_jobs: 2,
+            keeps_log: true,
         }
     }
 }

@@ -1,0 +1,146 @@
+//! The state of a job, open: on this machine alone, or following a log that several instances share.
+
+use std::sync::Arc;
+
+use headwater_state::{BlockLog, Epoch, MemoryStore, Store, recover};
+
+#[cfg(feature = "kafka")]
+use crate::kafka::{Changelog, Local, Session};
+use crate::plan::Plan;
+use crate::run::Control;
+use crate::sink::Transaction;
+use crate::state_dir::StateDir;
+use crate::{Result, RunOptions};
+
+/// A log in front of which several instances stand, and one at a time writes.
+pub(crate) trait SharedLog: BlockLog {
+    /// What outputs are written into: they become visible with the commit.
+    fn transaction(&self) -> Transaction;
+
+    /// That this process is still the one that writes.
+    ///
+    /// # Errors
+    /// `Fenced` where it is not.
+    fn check(&self) -> Result<()>;
+
+    /// Whether a commit is due although nothing has changed.
+    fn is_due(&self) -> bool;
+
+    /// Remembers where the log ends: once a rotation that begins now is complete, what follows is enough.
+    fn begin_rotation(&self);
+
+    /// Shortens the log to where the complete rotation began.
+    fn end_rotation(&self);
+
+    /// Bytes that were appended since the last rotation began.
+    fn bytes(&self) -> u64;
+}
+
+/// The state of a job, open.
+pub(crate) struct JobState {
+    pub store: Arc<dyn Store>,
+    pub log: Arc<dyn BlockLog>,
+    pub shards: u16,
+    /// The log, where instances share it.
+    pub shared: Option<Arc<dyn SharedLog>>,
+    /// Keeps other processes out while it lives.
+    _dir: Option<StateDir>,
+}
+
+/// What lives through all attempts of a run.
+#[derive(Default)]
+pub(crate) struct Membership {
+    #[cfg(feature = "kafka")]
+    session: Option<Arc<Session>>,
+}
+
+impl JobState {
+    /// Opens the state, or begins a new one, as the options say. `None` where it was asked to stop while it stood by.
+    pub fn open(
+        plan: &Plan,
+        options: &RunOptions,
+        control: &Control,
+        membership: &mut Membership,
+    ) -> Result<Option<Self>> {
+        #[cfg(feature = "kafka")]
+        if options.transactions.is_some() {
+            return Self::open_shared(plan, options, control, membership);
+        }
+        // Nobody else is asked where state is this machine's alone.
+        let _ = (control, membership);
+        let Some(path) = &options.state else {
+            let store = MemoryStore::default();
+            let (log, shards) = (Arc::new(store.clone()), options.shards);
+            return Ok(Some(Self { store: Arc::new(store), log, shards, shared: None, _dir: None }));
+        };
+        let dir = if options.fresh { StateDir::begin_afresh(path, plan)? } else { StateDir::lock(path)? };
+        let (store, shards) = dir.open_store(plan, options)?;
+        let store = Arc::new(store);
+        Ok(Some(Self { store: store.clone(), log: store, shards, shared: None, _dir: Some(dir) }))
+    }
+
+    #[cfg(feature = "kafka")]
+    fn open_shared(
+        plan: &Plan,
+        options: &RunOptions,
+        control: &Control,
+        membership: &mut Membership,
+    ) -> Result<Option<Self>> {
+        let Some(kafka) = &options.transactions else { return Ok(None) };
+        let dir = match &options.state {
+            Some(path) if options.fresh => Some(StateDir::begin_afresh(path, plan)?),
+            Some(path) => Some(StateDir::lock(path)?),
+            None => None,
+        };
+        let session = match &membership.session {
+            Some(session) => Arc::clone(session),
+            None => {
+                let instance = match (&options.instance, &dir) {
+                    (Some(instance), _) => instance.clone(),
+                    (None, Some(dir)) => dir.instance()?,
+                    (None, None) => crate::state_dir::new_id()?,
+                };
+                let interval = options.commit_interval;
+                let session = Session::start(kafka, &plan.job, &instance, !options.leave, interval, options.shards)?;
+                Arc::clone(membership.session.insert(Arc::new(session)))
+            }
+        };
+        let store: Arc<dyn Store> = match &dir {
+            Some(dir) => Arc::new(dir.open_following(plan, options, &session)?),
+            None => Arc::new(MemoryStore::default()),
+        };
+        let local = Local { store: Arc::clone(&store), directory: dir.as_ref().map(StateDir::path) };
+        let Some(term) = session.stand_by(&local, &|| control.stopping())? else { return Ok(None) };
+        let log = Arc::new(Changelog::open(&session, term, &local, options.fresh)?);
+        if let Some(dir) = &dir {
+            dir.belongs_to(plan, log.job_id(), session.shards())?;
+        }
+        Ok(Some(Self { store, log: log.clone(), shards: session.shards(), shared: Some(log), _dir: dir }))
+    }
+
+    /// The state in `open`, opened again where an attempt that failed has closed it.
+    pub fn again<'a>(
+        open: &'a mut Option<Self>,
+        plan: &Plan,
+        options: &RunOptions,
+        control: &Control,
+        membership: &mut Membership,
+    ) -> Result<Option<&'a Self>> {
+        let state = match open.take() {
+            Some(state) => Some(state),
+            None => Self::open(plan, &RunOptions { fresh: false, ..options.clone() }, control, membership)?,
+        };
+        Ok(match state {
+            Some(state) => Some(open.insert(state)),
+            None => None,
+        })
+    }
+
+    /// Brings the tables level with the log, and gives the last commit. A log that is shared was followed already.
+    pub fn level(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
+        match &self.shared {
+            Some(log) => log.last(),
+            None => recover(&*self.store, &*self.log),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The log of a job whose commits are in Kafka: delta blocks and markers in its changelog topic, committed together
+//! with outputs and offsets.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use headwater_state::{BlockLog, Bulk, Commit, Epoch, Store, crash};
+
+use super::checkpoint::Checkpoint;
+use super::ffi::GroupOffset;
+use super::marker::{self, BLOCK, Marker, Token, VERSION};
+use super::position::{Identity, Position};
+use super::reader::LastMarker;
+use super::session::{Local, Session};
+use super::transactions::Transactions;
+use crate::commit_record::CommitRecord;
+use crate::job_state::SharedLog;
+use crate::sink::Outgoing;
+use crate::{Error, Result, clock, state_dir};
+
+/// Offsets of partitions that stand still are committed anew so often: brokers forget those of idle groups and topics.
+const RECOMMIT: Duration = Duration::from_secs(3600);
+
+/// The changelog, open for writing.
+pub(crate) struct Changelog {
+    session: Arc<Session>,
+    /// The assignment under which it was opened.
+    term: u64,
+    transactions: Arc<Transactions>,
+    job_id: String,
+    directory: Option<PathBuf>,
+    identity: Identity,
+    log: Mutex<Log>,
+}
+
+struct Log {
+    last: Option<(Epoch, Vec<u8>)>,
+    /// Per shard.
+    markers: Vec<LastMarker>,
+    /// What changed of them since the tables' last bulk.
+    unsaved: VecDeque<(Epoch, Vec<(u16, LastMarker)>)>,
+    saved: Vec<LastMarker>,
+    /// The next commit has a marker in every shard.
+    claims: bool,
+    /// When all offsets were committed.
+    all_at: Option<Instant>,
+    /// Source offsets as they are committed, by the engine's name of the partition.
+    offsets: BTreeMap<String, String>,
+    /// Where each shard's log begins once the running rotation is complete.
+    rotation: Option<Vec<i64>>,
+    bytes: u64,
+}
+
+impl Changelog {
+    /// Takes the job over, and brings the tables of `local` level. Steps 1 to 4 of the protocol, claims included.
+    ///
+    /// # Errors
+    /// `Fenced` where another instance came first; `Corrupt` where log and offsets do not fit together; `Config` and
+    /// `Unavailable` as brokers answer.
+    pub fn open(session: &Arc<Session>, term: u64, local: &Local<'_>, fresh: bool) -> Result<Self> {
+        session.membership.check(term)?;
+        let id = session.transactional_id();
+        let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
+        let found = session.find(term)?;
+        let replayed = if fresh { session.begin_anew(&found, term)? } else { session.replay(&found, local, term)? };
+        let job_id = match &replayed.job {
+            Some(id) => id.clone(),
+            None => state_dir::new_id()?,
+        };
+        let epoch = replayed.last.as_ref().map_or(Epoch(0), |(epoch, _)| *epoch);
+        let record = match &replayed.last {
+            Some((_, record)) if !fresh => CommitRecord::read(record)?,
+            _ => CommitRecord::default(),
+        };
+        let changelog = Self {
+            session: Arc::clone(session),
+            term,
+            transactions: Arc::new(transactions),
+            job_id,
+            directory: local.directory.map(Into::into),
+            identity: session.client()?.identity().clone(),
+            log: Mutex::new(Log {
+                last: replayed.last,
+                saved: replayed.markers.clone(),
+                markers: replayed.markers,
+                unsaved: VecDeque::new(),
+                claims: true,
+                all_at: None,
+                offsets: BTreeMap::new(),
+                rotation: None,
+                bytes: replayed.log_bytes,
+            }),
+        };
+        changelog.claim(epoch.next(), &record, &*local.store)?;
+        Ok(changelog)
+    }
+
+    /// Commits an epoch without changes that names the owner in every shard: whoever was it before can commit no more.
+    fn claim(&self, epoch: Epoch, record: &CommitRecord, store: &dyn Store) -> Result<()> {
+        let commit = Commit { epoch, blocks: Vec::new(), marker: record.write()? };
+        self.append(&commit)?;
+        store.apply(&Bulk::merge([&commit])?)?;
+        self.trim(epoch)?;
+        crash::point("kafka.claimed");
+        Ok(())
+    }
+
+    /// The id of the job, as its changelog has it.
+    pub fn job_id(&self) -> &str {
+        &self.job_id
+    }
+}
+
+impl SharedLog for Changelog {
+    fn transaction(&self) -> crate::sink::Transaction {
+        Arc::clone(&self.transactions) as crate::sink::Transaction
+    }
+
+    fn check(&self) -> Result<()> {
+        self.session.membership.check(self.term)
+    }
+
+    fn is_due(&self) -> bool {
+        let log = self.log();
+        log.claims || log.all_at.is_none_or(|at| clock::now() - at >= RECOMMIT)
+    }
+
+    fn begin_rotation(&self) {
+        let mut log = self.log();
+        log.rotation = Some(log.markers.iter().map(|last| last.offset + 1).collect());
+        log.claims = true;
+        log.bytes = 0;
+    }
+
+    fn end_rotation(&self) {
+        let Some(offsets) = self.log().rotation.take() else { return };
+        let topic = self.session.state_topic();
+        if let Err(error) = self.session.admin.delete_before(&topic, &offsets) {
+            tracing::warn!(
+                %error,
+                "{topic} was not shortened and goes on growing; allow the client's user Delete on it"
+            );
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.log().bytes
+    }
+}
+
+impl Changelog {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, log: &mut Log, commit: &Commit) -> Result<()> {
+        self.check()?;
+        let topic = self.session.state_topic();
+        let owner = self.session.transactional_id();
+        let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner: owner.clone() };
+        let mut shards: Vec<u16> = commit.blocks.iter().map(|block| block.shard.0).collect();
+        shards.dedup();
+        let is_full = log.claims || log.all_at.is_none_or(|at| clock::now() - at >= RECOMMIT);
+        if is_full {
+            shards = (0..self.session.shards).collect();
+        } else if shards.is_empty() {
+            shards.push(0);
+        }
+        let add = |value: &[u8], shard: u16, tag| {
+            let (key, value) = (Some(owner.as_bytes()), Some(value));
+            let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
+            self.transactions.add(&record, Some(i32::from(shard)), tag)
+        };
+        crash::point("kafka.before_blocks");
+        let mut bytes = Vec::new();
+        for block in &commit.blocks {
+            bytes.clear();
+            bytes.push(BLOCK);
+            bytes.extend_from_slice(&block.bytes);
+            add(&bytes, block.shard.0, 0)?;
+            log.bytes += bytes.len() as u64;
+        }
+        crash::point("kafka.before_markers");
+        let mut record = Some(marker::raw(&commit.marker)?);
+        for shard in &shards {
+            let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
+            let marker = Marker {
+                v: VERSION,
+                job: self.job_id.clone(),
+                token: token.clone(),
+                blocks: blocks().count() as u32,
+                digest: marker::digest(blocks()),
+                shards: shards.clone(),
+                record: record.take(),
+                manifest: None,
+                log_bytes: log.bytes,
+            };
+            let bytes = marker.write()?;
+            log.bytes += bytes.len() as u64;
+            add(&bytes, *shard, usize::from(*shard) + 1)?;
+        }
+        crash::point("kafka.before_drain");
+        let placed = self.transactions.drain()?;
+        let state = CString::new(topic.as_str()).map_err(|_| Error::bug("the changelog's name has a zero in it"))?;
+        let mut offsets = Vec::with_capacity(shards.len() + 8);
+        let mut marked = Vec::with_capacity(shards.len());
+        for shard in &shards {
+            let offset = *placed
+                .get(&(usize::from(*shard) + 1))
+                .ok_or_else(|| Error::bug(format!("the marker of shard {shard} was delivered without an offset")))?;
+            offsets.push(GroupOffset {
+                topic: state.clone(),
+                partition: i32::from(*shard),
+                offset: offset + 1,
+                metadata: token.to_string(),
+            });
+            marked.push((*shard, LastMarker { offset, token: Some(token.clone()) }));
+        }
+        let positions = CommitRecord::read(&commit.marker)?.positions;
+        for (name, position) in &positions {
+            if is_full || log.offsets.get(name) != Some(position) {
+                offsets.extend(source_offset(name, position, &token));
+            }
+        }
+        let committing = self.session.membership.commit(self.term)?;
+        self.transactions.commit(&offsets, &committing.member)?;
+        drop(committing);
+        if is_full {
+            log.all_at = Some(clock::now());
+            log.claims = false;
+        }
+        for (shard, last) in &marked {
+            log.markers[usize::from(*shard)] = last.clone();
+        }
+        log.unsaved.push_back((commit.epoch, marked));
+        log.offsets = positions;
+        log.last = Some((commit.epoch, commit.marker.clone()));
+        // Taking the id anew lifts a fence, so all shards are claimed with the next commit.
+        self.check()?;
+        log.claims |= self.transactions.settle()?;
+        Ok(())
+    }
+}
+
+/// The offset of a source partition as tools of Kafka see it; the job itself goes by the marker.
+fn source_offset(name: &str, position: &str, token: &Token) -> Option<GroupOffset> {
+    let position = Position::parse(position).ok()?;
+    let topic = CString::new(position.identity.name?).ok()?;
+    let partition = name.rsplit_once('/')?.1.parse().ok()?;
+    Some(GroupOffset { topic, partition, offset: position.offset, metadata: token.to_string() })
+}
+
+impl BlockLog for Changelog {
+    fn append(&self, commit: &Commit) -> Result<()> {
+        let mut log = self.log();
+        let expected = log.last.as_ref().map_or(Epoch(0), |(epoch, _)| *epoch).next();
+        if commit.epoch != expected {
+            return Err(Error::bug(format!("commit {} does not follow the log's last", commit.epoch)));
+        }
+        self.write(&mut log, commit)
+    }
+
+    fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
+        let client = self.session.client()?;
+        let (lows, ends): (Vec<i64>, Vec<i64>) =
+            (0..i32::from(self.session.shards)).map(|number| client.watermarks(number)).collect::<Result<_>>()?;
+        let mut reader = super::reader::Reader::new(client, &self.session.state_topic(), &lows, true, after)?;
+        reader.read_to(&ends);
+        while let Some(commit) = reader.next(&|| false)? {
+            visit(commit)?;
+        }
+        Ok(())
+    }
+
+    fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
+        Ok(self.log().last.clone())
+    }
+
+    /// The topic itself is shortened by rotations; here is written down how far the tables are.
+    fn trim(&self, epoch: Epoch) -> Result<()> {
+        let mut log = self.log();
+        while log.unsaved.front().is_some_and(|(of, _)| *of <= epoch) {
+            let Some((_, marked)) = log.unsaved.pop_front() else { break };
+            for (shard, last) in marked {
+                log.saved[usize::from(shard)] = last;
+            }
+        }
+        match &self.directory {
+            Some(directory) => Checkpoint::new(&self.identity, Some(&self.job_id), epoch, &log.saved).save(directory),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Which instance of a job is the active one: membership of the job's consumer group, whose only topic `J.lock` has one
+//! partition. Who is assigned it, runs; the others stand by.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::config::Kafka;
+use super::errors::refused_options;
+use super::ffi::{GroupMember, group_member};
+use super::told::Told;
+use crate::{Error, Kind, Result};
+
+/// A revocation waits so long for the commit that is under way.
+const REVOKE_WAIT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A member of a job's group. Dropping it does not leave the group at once: a static member that comes back within
+/// the session timeout goes on as if it had not been away.
+pub(super) struct Membership {
+    consumer: Arc<BaseConsumer<Group>>,
+    group: String,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is known of the membership. Shared with librdkafka's callbacks, which run in `poll`.
+#[derive(Clone, Default)]
+struct Group {
+    told: Told,
+    state: Arc<(Mutex<State>, Condvar)>,
+}
+
+#[derive(Default)]
+struct State {
+    owned: bool,
+    /// Counts assignments: what is owned now may have been somebody else's meanwhile.
+    term: u64,
+    committing: bool,
+    fatal: Option<String>,
+}
+
+/// Keeps a revocation waiting while it lives.
+pub(super) struct Committing<'a> {
+    group: &'a Group,
+    pub member: GroupMember,
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        self.group.lock().committing = false;
+        self.group.state.1.notify_all();
+    }
+}
+
+impl Group {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Membership {
+    /// Joins, in the background. With an `instance`, as a static member of that name.
+    ///
+    /// # Errors
+    /// `Config` for options that are wrong; `Unavailable` where no thread can be started.
+    pub fn join(kafka: &Kafka, group: &str, lock: &str, instance: &str, is_static: bool) -> Result<Self> {
+        let mut options = vec![
+            ("group.id", group.to_owned()),
+            ("client.id", instance.to_owned()),
+            ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
+            ("session.timeout.ms", "10000".to_owned()),
+            ("heartbeat.interval.ms", "1000".to_owned()),
+            ("reconnect.backoff.max.ms", "1000".to_owned()),
+        ];
+        if is_static {
+            options.push(("group.instance.id", instance.to_owned()));
+        }
+        let mut config = kafka.client_config(&options)?;
+        // Nothing is ever written to the topic, so where it is read from says nothing.
+        config.set("auto.offset.reset", "latest");
+        let context = Group::default();
+        let consumer: BaseConsumer<Group> =
+            config.create_with_context(context.clone()).map_err(|error| refused_options(&error))?;
+        consumer
+            .subscribe(&[lock])
+            .map_err(|error| Error::config(format!("topic {lock} cannot be subscribed to")).caused_by(error))?;
+        let consumer = Arc::new(consumer);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (polled, stopping) = (Arc::clone(&consumer), Arc::clone(&stop));
+        let thread = std::thread::Builder::new()
+            .name("membership".into())
+            .spawn(move || {
+                while !stopping.load(Ordering::Relaxed) {
+                    if let Some(Err(error)) = polled.poll(POLL) {
+                        context.take(&error);
+                    }
+                }
+            })
+            .map_err(|error| Error::unavailable("start the membership thread").caused_by(error))?;
+        Ok(Self { consumer, group: group.to_owned(), stop, thread: Some(thread) })
+    }
+
+    fn context(&self) -> &Group {
+        self.consumer.context()
+    }
+
+    /// The number of the assignment, where this instance is the active one.
+    ///
+    /// # Errors
+    /// `Config` where it cannot be a member; see [`join`](Self::join).
+    pub fn term(&self) -> Result<Option<u64>> {
+        let state = self.context().lock();
+        if let Some(fatal) = &state.fatal {
+            return Err(Error::config(fatal.clone()));
+        }
+        Ok(state.owned.then_some(state.term))
+    }
+
+    /// That this instance has been the active one since `term`.
+    ///
+    /// # Errors
+    /// `Fenced` where it has not.
+    pub fn check(&self, term: u64) -> Result<()> {
+        if self.term()? == Some(term) { Ok(()) } else { Err(self.lost()) }
+    }
+
+    /// Begins a commit: until it is dropped, a revocation waits.
+    ///
+    /// # Errors
+    /// `Fenced` where this instance has not been the active one since `term`.
+    pub fn commit(&self, term: u64) -> Result<Committing<'_>> {
+        self.check(term)?;
+        let group = self.context();
+        let mut state = group.lock();
+        let lost = self.consumer.assignment_lost();
+        let member = group_member(&self.consumer).filter(GroupMember::is_confirmed);
+        match member {
+            // An unconfirmed member is fenced by nothing: a broker takes its offsets as they come.
+            Some(member) if state.owned && state.term == term && !lost => {
+                state.committing = true;
+                drop(state);
+                Ok(Committing { group, member })
+            }
+            _ => Err(self.lost()),
+        }
+    }
+
+    fn lost(&self) -> Error {
+        Error::new(Kind::Fenced, format!("another instance may be the active one of group {}", self.group))
+    }
+
+    /// Waits a moment for a change.
+    pub fn wait(&self, wait: Duration) {
+        let group = self.context();
+        let state = group.lock();
+        drop(group.state.1.wait_timeout(state, wait));
+    }
+
+    /// The instances that are members now, by their client ids.
+    ///
+    /// # Errors
+    /// `Unavailable` where the broker does not answer.
+    pub fn members(&self) -> Result<Vec<String>> {
+        let groups = self.consumer.client().fetch_group_list(Some(&self.group), Duration::from_secs(5));
+        let groups = groups.map_err(|error| {
+            Error::unavailable(format!("Kafka does not describe the group {}", self.group)).caused_by(error)
+        })?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| member.client_id().to_owned()).collect())
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Nothing is left to do where it has panicked.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Group {
+    fn take(&self, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        tracing::debug!(%error, "membership");
+        let fatal = match code {
+            Some(Code::FencedInstanceId) => {
+                "another process runs with the instance id of this one, as after copying a state directory; stop one of \
+                 them, or give each its own with --instance"
+            }
+            Some(Code::GroupAuthorizationFailed) => {
+                "the job's group is refused; allow the client's user Read on the group that has the job's name"
+            }
+            Some(Code::TopicAuthorizationFailed) => {
+                "the job's own topics are refused; allow the client's user Read, Write, Describe, Create and Delete on \
+                 topics that begin with the job's name and a dot"
+            }
+            _ => return,
+        };
+        self.lock().fatal = Some(fatal.to_owned());
+        self.state.1.notify_all();
+    }
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.told.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.take(&error);
+        self.told.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Group {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(_) | Rebalance::Error(_) = rebalance {
+            let mut state = self.lock();
+            if state.owned {
+                tracing::info!("no longer the active instance");
+            }
+            state.owned = false;
+            self.state.1.notify_all();
+            let is_busy = |state: &mut State| state.committing;
+            drop(self.state.1.wait_timeout_while(state, REVOKE_WAIT, is_busy));
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance
+            && partitions.count() > 0
+        {
+            let mut state = self.lock();
+            state.owned = true;
+            state.term += 1;
+            tracing::info!("the active instance");
+            self.state.1.notify_all();
+        }
+    }
+}

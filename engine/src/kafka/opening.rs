@@ -1,0 +1,314 @@
+//! Takes a job over: ends what its last owner left open, finds out what is committed, and reads it.
+//!
+//! The order matters: fence, then the committed tokens, then the end of the changelog. Read the other way round, a
+//! commit that happens in between is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use headwater_state::{Bulk, Epoch, crash};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+
+use super::errors::refused_options;
+use super::marker::Token;
+use super::reader::{LastMarker, Reader};
+use super::session::{Local, Session, bytes_of, save};
+use super::transactions::fence;
+use crate::{Error, Kind, Result, clock};
+
+/// Opening waits so long for transactions that others have open.
+const PATIENCE: Duration = Duration::from_secs(120);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(200);
+/// Bytes of blocks that are written to the tables at once.
+const SLICE_BYTES: usize = 64 << 20;
+
+/// What is committed.
+pub(super) struct Found {
+    /// Per shard.
+    tokens: Vec<Option<Token>>,
+    /// Per shard: where its log ends, with nothing open.
+    ends: Vec<i64>,
+}
+
+/// What was read.
+pub(super) struct Replayed {
+    /// The last commit, with its record.
+    pub last: Option<(Epoch, Vec<u8>)>,
+    pub markers: Vec<LastMarker>,
+    pub job: Option<String>,
+    /// Bytes of the log since its last rotation began.
+    pub log_bytes: u64,
+}
+
+impl Session {
+    /// Waits until nothing of the job is open, and says what is committed. Steps 1 to 3 of the protocol; every wait goes
+    /// back to the first.
+    ///
+    /// # Errors
+    /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open.
+    pub(super) fn find(&self, term: u64) -> Result<Found> {
+        let anybody = self.asker("read_uncommitted")?;
+        let stable = self.asker("read_committed")?;
+        let client = self.client()?;
+        let deadline = clock::now() + PATIENCE;
+        let mut fenced = BTreeSet::new();
+        let mut waiting_for = String::new();
+        loop {
+            self.membership.check(term)?;
+            if clock::now() >= deadline {
+                return Err(Error::unavailable(format!(
+                    "a transaction on {} stays open: {waiting_for}; see kafka-transactions --bootstrap-server {} \
+                     find-hanging",
+                    self.state_topic(),
+                    self.kafka.brokers()
+                )));
+            }
+            // 1. Whoever wrote last and is gone can write no more.
+            let before = self.tokens(&anybody)?;
+            let writers = self.open_writers(&anybody, &client)?;
+            let mut strangers: BTreeSet<String> = before.iter().flatten().map(|token| token.owner.clone()).collect();
+            strangers.extend(writers.iter().cloned());
+            strangers.remove(&self.transactional_id());
+            strangers.retain(|writer| !fenced.contains(writer));
+            if !strangers.is_empty() {
+                let members = self.membership.members()?;
+                for writer in &strangers {
+                    let instance = writer.strip_prefix(&format!("{}/", self.job)).unwrap_or(writer);
+                    if !members.iter().any(|member| member == instance) {
+                        tracing::info!(writer, "fencing an instance that is gone");
+                        fence(&self.kafka, writer, &self.instance)?;
+                        crash::point("kafka.fenced");
+                        fenced.insert(writer.clone());
+                    }
+                }
+            }
+            // 2. What is committed, which cannot change behind our back any more.
+            let Some(tokens) = self.stable_tokens(&stable)? else {
+                waiting_for = "its offsets are not decided".to_owned();
+                continue;
+            };
+            if tokens != before {
+                waiting_for = "commits go on".to_owned();
+                continue;
+            }
+            // 3. The end of the log, after that.
+            let ends = self.stable_ends(&client)?;
+            let true_ends = self.ends(&anybody)?;
+            if let Some(shard) = ends.iter().zip(&true_ends).position(|(stable, end)| stable < end) {
+                waiting_for =
+                    format!("partition {shard}, of {}", writers.iter().cloned().collect::<Vec<_>>().join(", "));
+                clock::wait(AGAIN, || false);
+                continue;
+            }
+            return Ok(Found { tokens, ends });
+        }
+    }
+
+    /// Brings the tables level with the changelog. Step 4.
+    ///
+    /// # Errors
+    /// `Corrupt` where what is there is not what was committed; what reading and writing report.
+    pub(super) fn replay(&self, found: &Found, local: &Local<'_>, term: u64) -> Result<Replayed> {
+        let mut reader = self.reader(local)?;
+        reader.read_to(&found.ends);
+        let began = clock::now();
+        let mut slice = Vec::new();
+        let (mut bytes, mut last, mut records) = (0, None, 0u64);
+        let gone = || self.membership.check(term).is_err();
+        while let Some(mut commit) = reader.next(&gone)? {
+            if let Some((Epoch(before), _)) = &last
+                && commit.epoch.0 != before + 1
+            {
+                return Err(Error::corrupt(format!("{} lacks commit {}", self.state_topic(), before + 1)));
+            }
+            bytes += bytes_of(&commit);
+            records += 1;
+            last = Some((commit.epoch, std::mem::take(&mut commit.marker)));
+            slice.push(commit);
+            if bytes >= SLICE_BYTES {
+                local.store.apply(&Bulk::merge(&slice)?)?;
+                (slice, bytes) = (Vec::new(), 0);
+            }
+        }
+        self.membership.check(term)?;
+        if !slice.is_empty() {
+            local.store.apply(&Bulk::merge(&slice)?)?;
+        }
+        let markers = reader.last();
+        self.check_tokens(found, &markers)?;
+        if let Some((epoch, _)) = &last {
+            save(&reader, local, *epoch)?;
+            tracing::info!(commits = records, bytes = reader.bytes_read, took = ?clock::now() - began, "read the changelog");
+        }
+        let last = match last {
+            Some((epoch, record)) if record.is_empty() => {
+                return Err(Error::corrupt(format!("{} has commit {epoch} without its record", self.state_topic())));
+            }
+            // The tables were level already.
+            None if reader_has_markers(&markers) => self.last_record(&mut reader, &markers)?,
+            last => last,
+        };
+        crash::point("kafka.replayed");
+        Ok(Replayed { last, markers, job: reader.job.clone(), log_bytes: reader.log_bytes.1 })
+    }
+
+    /// Empties the changelog: the job starts over. Commits go on being counted.
+    ///
+    /// # Errors
+    /// `Fenced` where this is not the active instance any more; `Config` where records may not be deleted.
+    pub(super) fn begin_anew(&self, found: &Found, term: u64) -> Result<Replayed> {
+        self.membership.check(term)?;
+        self.admin.delete_before(&self.state_topic(), &found.ends)?;
+        let epoch = found.tokens.iter().flatten().map(|token| token.epoch).max();
+        let markers = found.ends.iter().map(|end| LastMarker { offset: *end, token: None }).collect();
+        Ok(Replayed { last: epoch.map(|epoch| (Epoch(epoch), Vec::new())), markers, job: None, log_bytes: 0 })
+    }
+
+    /// The record of the last commit, where everything before it was read earlier.
+    fn last_record(&self, reader: &mut Reader, markers: &[LastMarker]) -> Result<Option<(Epoch, Vec<u8>)>> {
+        let epoch = markers.iter().filter_map(|last| last.token.as_ref()).map(|token| token.epoch).max();
+        let record = reader.record_of(epoch.unwrap_or_default());
+        match (epoch, record) {
+            (Some(epoch), Some(record)) => Ok(Some((Epoch(epoch), record))),
+            _ => Err(Error::corrupt(format!("{} has no record of its last commit", self.state_topic()))),
+        }
+    }
+
+    /// That the log ends with what the group says is committed.
+    fn check_tokens(&self, found: &Found, markers: &[LastMarker]) -> Result<()> {
+        let topic = self.state_topic();
+        let has_any_token = found.tokens.iter().any(Option::is_some);
+        let has_any_marker = reader_has_markers(markers);
+        if has_any_marker && !has_any_token {
+            tracing::warn!(
+                "the group {} has no offsets of {topic} any more, as after it was empty for longer than the brokers keep \
+                 offsets: going by the changelog itself",
+                self.job
+            );
+            return Ok(());
+        }
+        for (shard, (token, last)) in found.tokens.iter().zip(markers).enumerate() {
+            if token == &last.token {
+                continue;
+            }
+            let say = |token: &Option<Token>| token.as_ref().map_or("nothing".to_owned(), |token| format!("`{token}`"));
+            // The next owner may have come in between.
+            let now = self.tokens(&self.asker("read_committed")?)?;
+            if now.get(shard) != Some(token) {
+                return Err(Error::new(Kind::Fenced, format!("{topic}[{shard}] was taken over while it was read")));
+            }
+            return Err(Error::corrupt(format!(
+                "{topic}[{shard}] ends with {} and the group {} says that {} is committed: the topic was cut or written \
+                 by somebody else; bring its data back, or start over with --fresh",
+                say(&last.token),
+                self.job,
+                say(token)
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn asker(&self, isolation: &str) -> Result<BaseConsumer> {
+        let options = [("group.id", self.job.clone()), ("client.id", format!("{}-asks", self.instance))];
+        let mut config = self.kafka.client_config(&options)?;
+        config.set("isolation.level", isolation);
+        config.create().map_err(|error| refused_options(&error))
+    }
+
+    /// The committed tokens, pending ones not.
+    fn tokens(&self, asker: &BaseConsumer) -> Result<Vec<Option<Token>>> {
+        self.stable_tokens(asker)?
+            .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
+    }
+
+    /// The same; `None` while a transaction on them is open.
+    fn stable_tokens(&self, asker: &BaseConsumer) -> Result<Option<Vec<Option<Token>>>> {
+        let topic = self.state_topic();
+        let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
+        list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
+        let offsets = match asker.committed_offsets(list, ANSWER_TIMEOUT) {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                tracing::debug!(%error, "no offsets yet");
+                return Ok(None);
+            }
+        };
+        let mut tokens = vec![None; usize::from(self.shards)];
+        for element in offsets.elements() {
+            if element.error().is_err() {
+                return Ok(None);
+            }
+            let Ok(shard) = usize::try_from(element.partition()) else { continue };
+            if !matches!(element.offset(), Offset::Offset(_)) {
+                continue;
+            }
+            let token = Token::parse(element.metadata()).ok_or_else(|| {
+                Error::config(format!(
+                    "the offset of {topic}[{shard}] in group {} was set by somebody else; it is the job's own: start over \
+                     with --fresh, or delete the offsets of this topic: kafka-consumer-groups --delete-offsets --group \
+                     {} --topic {topic}",
+                    self.job, self.job
+                ))
+            })?;
+            tokens[shard] = Some(token);
+        }
+        Ok(Some(tokens))
+    }
+
+    /// The true ends, open transactions included.
+    fn ends(&self, anybody: &BaseConsumer) -> Result<Vec<i64>> {
+        let topic = self.state_topic();
+        let end = |number| {
+            let found = anybody.client().fetch_watermarks(&topic, number, ANSWER_TIMEOUT);
+            found.map(|(_, end)| end).map_err(|error| {
+                Error::unavailable(format!("Kafka does not tell the end of {topic}[{number}]")).caused_by(error)
+            })
+        };
+        (0..i32::from(self.shards)).map(end).collect()
+    }
+
+    /// The transactional ids that have written to the changelog and not ended their transaction.
+    fn open_writers(&self, anybody: &BaseConsumer, client: &super::client::Client) -> Result<BTreeSet<String>> {
+        let topic = self.state_topic();
+        let stable = self.stable_ends(client)?;
+        let ends = self.ends(anybody)?;
+        let mut open: BTreeMap<i32, i64> = BTreeMap::new();
+        let mut list = TopicPartitionList::new();
+        for (number, (from, end)) in (0i32..).zip(stable.iter().zip(&ends)) {
+            if from < end {
+                open.insert(number, *end);
+                list.add_partition_offset(&topic, number, Offset::Offset(*from))
+                    .map_err(|error| Error::bug("an offset is out of range").caused_by(error))?;
+            }
+        }
+        let mut writers = BTreeSet::new();
+        if open.is_empty() {
+            return Ok(writers);
+        }
+        anybody.assign(&list).map_err(|error| Error::bug("librdkafka does not assign").caused_by(error))?;
+        let deadline = clock::now() + Duration::from_secs(3);
+        // One record of each partition names the writer: a shard has one owner at a time.
+        while !open.is_empty() && clock::now() < deadline {
+            match anybody.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    if let Some(key) = message.key() {
+                        writers.insert(String::from_utf8_lossy(key).into_owned());
+                    }
+                    open.remove(&message.partition());
+                }
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                    open.remove(&partition);
+                }
+                Some(Err(_)) | None => {}
+            }
+        }
+        anybody.unassign().map_err(|error| Error::bug("librdkafka does not unassign").caused_by(error))?;
+        Ok(writers)
+    }
+}
+
+fn reader_has_markers(markers: &[LastMarker]) -> bool {
+    markers.iter().any(|last| last.token.is_some())
+}

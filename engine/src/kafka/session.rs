@@ -1,0 +1,251 @@
+//! A process as an instance of a job whose commits are in Kafka: its name, its membership, the job's own topics.
+//! It lives through all attempts of a run.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_state::{Bulk, Commit, Epoch, Store};
+
+use super::checkpoint::Checkpoint;
+use super::client::Client;
+use super::config::Kafka;
+use super::input::KafkaTopic;
+use super::internal_topics::{self, Admin};
+use super::membership::Membership;
+use super::reader::Reader;
+use crate::{Error, Result, clock};
+
+/// Committed blocks that a standby gathers before it writes them to its tables.
+const STANDBY_BYTES: usize = 16 << 20;
+/// How often a standby looks for more.
+const STANDBY_LOOK: Duration = Duration::from_millis(500);
+/// How long committed blocks wait at most until a standby writes them to its tables.
+const STANDBY_LAG: Duration = Duration::from_secs(2);
+
+/// An instance of a job.
+pub(crate) struct Session {
+    pub(super) kafka: Kafka,
+    pub(super) job: String,
+    pub(super) instance: String,
+    pub(super) interval: Duration,
+    pub(super) membership: Membership,
+    pub(super) admin: Admin,
+    pub(super) shards: u16,
+}
+
+/// The tables of this process, and where its files are.
+pub(crate) struct Local<'a> {
+    pub store: Arc<dyn Store>,
+    pub directory: Option<&'a Path>,
+}
+
+impl Session {
+    /// Makes the job's own topics where they are missing, and joins its group.
+    ///
+    /// # Errors
+    /// `Config` for wrong options, missing rights, or topics that would lose state; `Unavailable` where no broker
+    /// answers.
+    pub fn start(
+        kafka: &Kafka,
+        job: &str,
+        instance: &str,
+        is_static: bool,
+        interval: Duration,
+        shards: u16,
+    ) -> Result<Self> {
+        let (state, lock) = (state_topic(job), format!("{job}.lock"));
+        // Whoever gives a wrong address learns of it at once, and why.
+        Client::reach(kafka)?;
+        let admin = Admin::new(kafka)?;
+        let shards = internal_topics::ensure(kafka, &admin, &state, &lock, shards)?;
+        let membership = Membership::join(kafka, job, &lock, instance, is_static)?;
+        let (kafka, job, instance) = (kafka.clone(), job.to_owned(), instance.to_owned());
+        Ok(Self { kafka, job, instance, interval, membership, admin, shards })
+    }
+
+    /// How many shards the job has: as many as its changelog has partitions.
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    pub(super) fn state_topic(&self) -> String {
+        state_topic(&self.job)
+    }
+
+    pub(super) fn transactional_id(&self) -> String {
+        format!("{}/{}", self.job, self.instance)
+    }
+
+    fn topic(&self) -> KafkaTopic {
+        self.kafka.topic(self.state_topic())
+    }
+
+    /// Connects to read the changelog.
+    pub(super) fn client(&self) -> Result<Client> {
+        Client::to_read(&self.topic(), usize::from(self.shards))
+    }
+
+    /// Whether tables that are as far as `checkpoint` says can follow the changelog; if not, why.
+    ///
+    /// # Errors
+    /// `Config` where the changelog is another one than the tables were made from.
+    pub fn follows(&self, checkpoint: Option<&Checkpoint>) -> Result<Result<(), String>> {
+        let Some(checkpoint) = checkpoint else { return Ok(Err("how far they are is not known".to_owned())) };
+        if checkpoint.epoch == 0 {
+            return Ok(Err("they are empty".to_owned()));
+        }
+        let client = self.client()?;
+        let now = client.identity();
+        if (&checkpoint.topic, &checkpoint.cluster) != (&now.topic, &now.cluster) {
+            return Err(Error::config(format!(
+                "the state here was made from another changelog than {} is now: the topic was deleted and created again, \
+                 or this is another cluster; bring the topic back, or start over with --fresh",
+                self.state_topic()
+            )));
+        }
+        if checkpoint.shards.len() != usize::from(self.shards) {
+            return Err(Error::config(format!(
+                "{} has {} partitions and had {}: shards cannot be added to a job; start over under another name",
+                self.state_topic(),
+                self.shards,
+                checkpoint.shards.len()
+            )));
+        }
+        for (number, (offset, _)) in (0..).zip(&checkpoint.shards) {
+            let (low, high) = client.watermarks(number)?;
+            if high == 0 && low == 0 || *offset >= high {
+                return Err(Error::corrupt(format!(
+                    "{}[{number}] ends at offset {high}, and the state here has followed it to {offset}: commits are \
+                     lost; bring the topic's data back, or start over with --fresh",
+                    self.state_topic()
+                )));
+            }
+            if *offset < low {
+                return Ok(Err(format!("the changelog begins at offset {low} of shard {number}, behind {offset}")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Follows the changelog into the tables until this is the active instance, and says since when it is; `None`
+    /// where it was asked to stop before.
+    ///
+    /// # Errors
+    /// What reading and writing report.
+    pub fn stand_by(&self, local: &Local<'_>, stopping: &dyn Fn() -> bool) -> Result<Option<u64>> {
+        let mut tail = None;
+        let mut told = false;
+        let began = clock::now();
+        loop {
+            if let Some(term) = self.membership.term()? {
+                return Ok(Some(term));
+            }
+            if stopping() {
+                return Ok(None);
+            }
+            // Most starts are assigned at once; there is nothing to follow yet.
+            if clock::now() - began < STANDBY_LOOK * 2 {
+                self.membership.wait(Duration::from_millis(50));
+                continue;
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!("standing by: another instance of {} is active", self.job);
+            }
+            let tail = match &mut tail {
+                Some(tail) => tail,
+                none => {
+                    none.insert(Tail { reader: self.reader(local)?, held: Vec::new(), bytes: 0, since: clock::now() })
+                }
+            };
+            tail.follow(self, local, &|| stopping() || !matches!(self.membership.term(), Ok(None)))?;
+            self.membership.wait(STANDBY_LOOK);
+        }
+    }
+
+    /// Reads the changelog from where the tables are.
+    pub(super) fn reader(&self, local: &Local<'_>) -> Result<Reader> {
+        let client = self.client()?;
+        let checkpoint = local.directory.and_then(Checkpoint::load).filter(|checkpoint| checkpoint.epoch > 0);
+        let topic = self.state_topic();
+        match checkpoint {
+            Some(checkpoint) if checkpoint.epoch <= local.store.durable().0 => {
+                let starts: Vec<i64> = checkpoint.shards.iter().map(|(offset, _)| *offset).collect();
+                let mut reader = Reader::new(client, &topic, &starts, false, local.store.durable())?;
+                reader.job = checkpoint.job;
+                Ok(reader)
+            }
+            _ => {
+                let lows = (0..i32::from(self.shards)).map(|number| Ok(client.watermarks(number)?.0));
+                let lows = lows.collect::<Result<Vec<_>>>()?;
+                Reader::new(client, &topic, &lows, true, local.store.durable())
+            }
+        }
+    }
+
+    /// The ends of all partitions up to which nothing is open.
+    pub(super) fn stable_ends(&self, client: &Client) -> Result<Vec<i64>> {
+        (0..i32::from(self.shards)).map(|number| Ok(client.watermarks(number)?.1)).collect()
+    }
+}
+
+/// The name of a job's changelog.
+pub(super) fn state_topic(job: &str) -> String {
+    format!("{job}.state")
+}
+
+/// A standby on its way along the changelog.
+struct Tail {
+    reader: Reader,
+    held: Vec<Commit>,
+    bytes: usize,
+    since: std::time::Instant,
+}
+
+impl Tail {
+    fn follow(&mut self, session: &Session, local: &Local<'_>, stopping: &dyn Fn() -> bool) -> Result<()> {
+        let ends = session.stable_ends(self.reader.client())?;
+        self.reader.read_to(&ends);
+        while let Some(commit) = self.reader.next(stopping)? {
+            if self.held.is_empty() {
+                self.since = clock::now();
+            }
+            self.bytes += bytes_of(&commit);
+            self.held.push(commit);
+            if self.bytes >= STANDBY_BYTES {
+                self.write(local)?;
+            }
+        }
+        if !self.held.is_empty() && self.reader.is_whole() && clock::now() - self.since >= STANDBY_LAG {
+            self.write(local)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, local: &Local<'_>) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        self.bytes = 0;
+        local.store.apply(&Bulk::merge(&held)?)?;
+        if self.reader.is_whole()
+            && let Some(last) = held.last()
+        {
+            save(&self.reader, local, last.epoch)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn bytes_of(commit: &Commit) -> usize {
+    commit.blocks.iter().map(|block| block.bytes.len()).sum()
+}
+
+/// Writes down how far the tables are, after them.
+pub(super) fn save(reader: &Reader, local: &Local<'_>, epoch: Epoch) -> Result<()> {
+    match local.directory {
+        Some(directory) => {
+            let identity = reader.client().identity();
+            Checkpoint::new(identity, reader.job.as_deref(), epoch, &reader.last()).save(directory)
+        }
+        None => Ok(()),
+    }
+}

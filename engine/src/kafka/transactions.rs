@@ -1,0 +1,339 @@
+//! The transactional producer of an instance: records and offsets of an epoch, visible together or not at all.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::config::Kafka;
+use super::errors::{is_unknown, unreachable};
+use super::ffi::{Delivered, GroupMember, GroupOffset, RawProducer, TransactionError};
+use super::told::Told;
+use crate::sink::{Outgoing, Produce};
+use crate::{Error, Kind, Result, clock};
+
+/// One call of librdkafka waits at most so long; it is called again until the deadline.
+const SLICE: Duration = Duration::from_secs(5);
+/// Brokers that are away for so long during a commit make its outcome unknown.
+const COMMIT_MAX: Duration = Duration::from_secs(30);
+/// Taking over a transactional id waits for its last transaction, which a broker may have to end by itself.
+const INIT_MAX: Duration = Duration::from_secs(60);
+/// An abort that takes longer is left to the next start, which fences this producer.
+const ABORT_MAX: Duration = Duration::from_secs(5);
+/// What a transaction may take beside the commit interval, until the broker ends it.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Produces under one transactional id.
+pub(super) struct Transactions {
+    kafka: Kafka,
+    id: String,
+    client: String,
+    timeout: Duration,
+    running: Mutex<Running>,
+}
+
+struct Running {
+    raw: RawProducer,
+    told: Told,
+    is_open: bool,
+    sent: u64,
+    delivered: u64,
+    failed: Option<Error>,
+    topics: HashMap<String, CString>,
+    /// Offsets of the records that were sent with a tag, by tag.
+    placed: HashMap<usize, i64>,
+}
+
+impl Transactions {
+    /// Takes `id` over: whoever had it before is fenced, and its open transaction is aborted.
+    ///
+    /// # Errors
+    /// `Config` for options that are wrong or rights that are missing; `Unavailable` where brokers do not answer.
+    pub fn start(kafka: &Kafka, id: &str, client: &str, interval: Duration) -> Result<Self> {
+        let timeout = TRANSACTION_TIMEOUT + interval;
+        let running = connect(kafka, id, client, timeout)?;
+        let (kafka, id, client) = (kafka.clone(), id.to_owned(), client.to_owned());
+        Ok(Self { kafka, id, client, timeout, running: Mutex::new(running) })
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a record to the transaction, which it begins where none is open. The offset that a record with a tag gets
+    /// is told by [`drain`](Self::drain).
+    ///
+    /// # Errors
+    /// As [`Produce::send`].
+    pub fn add(&self, record: &Outgoing<'_>, partition: Option<i32>, tag: usize) -> Result<()> {
+        let mut running = self.running();
+        running.open().map_err(|error| self.failed("begin a transaction", &error))?;
+        let topic = match running.topics.get(record.topic) {
+            Some(topic) => topic.clone(),
+            None => {
+                let name = CString::new(record.topic)
+                    .map_err(|_| Error::config(format!("Kafka takes no topic called {:?}", record.topic)))?;
+                running.topics.insert(record.topic.to_owned(), name.clone());
+                name
+            }
+        };
+        let deadline = clock::now() + self.timeout;
+        loop {
+            match running.raw.send(&topic, partition, record, tag) {
+                Ok(()) => break,
+                Err(Code::QueueFull) if clock::now() < deadline => {
+                    running.serve(Duration::from_millis(10));
+                    running.check()?;
+                }
+                Err(code) => return Err(self.not_sent(code, record, &running)),
+            }
+        }
+        running.sent += 1;
+        // Reports come in batches; taking them now and then keeps their queue short.
+        if running.sent.is_multiple_of(1024) {
+            while running.serve(Duration::ZERO) {}
+            running.check()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was sent is at the brokers, and tells the offsets of records that had a tag.
+    ///
+    /// # Errors
+    /// What became of the first record that was not delivered.
+    pub fn drain(&self) -> Result<HashMap<usize, i64>> {
+        let mut running = self.running();
+        let deadline = clock::now() + self.timeout;
+        while running.delivered < running.sent {
+            running.serve(Duration::from_millis(20));
+            if clock::now() >= deadline {
+                return Err(self.away(&running, self.timeout));
+            }
+        }
+        running.check()?;
+        Ok(std::mem::take(&mut running.placed))
+    }
+
+    /// Commits the transaction with these offsets. What was sent before must be [drained](Self::drain).
+    ///
+    /// # Errors
+    /// `Fenced` where another producer has the id or the member is no longer of the group; `Unavailable` otherwise:
+    /// the outcome is unknown then, and reading the offsets again tells.
+    pub fn commit(&self, offsets: &[GroupOffset], member: &GroupMember) -> Result<()> {
+        let mut running = self.running();
+        running.open().map_err(|error| self.failed("begin a transaction", &error))?;
+        let deadline = clock::now() + COMMIT_MAX;
+        headwater_state::crash::point("kafka.before_offsets");
+        self.retried(&running, deadline, "send offsets", |raw| raw.send_offsets(offsets, member, SLICE))?;
+        headwater_state::crash::point("kafka.before_commit");
+        self.retried(&running, deadline, "commit", |raw| raw.commit(SLICE))?;
+        headwater_state::crash::point("kafka.after_commit");
+        running.is_open = false;
+        running.sent = 0;
+        running.delivered = 0;
+        Ok(())
+    }
+
+    /// Replaces the producer where a request of the last transaction may still be under way: a late copy of it could
+    /// end the next transaction.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn settle(&self) -> Result<bool> {
+        let mut running = self.running();
+        if !running.raw.has_unanswered() {
+            return Ok(false);
+        }
+        tracing::debug!(id = self.id, "a request has no answer: taking the transactional id anew");
+        *running = connect(&self.kafka, &self.id, &self.client, self.timeout)?;
+        Ok(true)
+    }
+
+    /// Ends the transaction without a commit, if it can be done soon; else the next start does it.
+    pub fn abort(&self) {
+        let mut running = self.running();
+        if !running.is_open {
+            return;
+        }
+        let deadline = clock::now() + ABORT_MAX;
+        // Undelivered reports would make the abort wait for all of its time.
+        running.raw.purge();
+        while running.delivered < running.sent && clock::now() < deadline {
+            running.serve(Duration::from_millis(20));
+        }
+        if let Err(error) = running.raw.abort(ABORT_MAX) {
+            tracing::debug!(?error, "the transaction is left to the broker");
+        }
+        running.is_open = false;
+    }
+
+    fn retried(
+        &self,
+        running: &Running,
+        deadline: Instant,
+        doing: &str,
+        mut call: impl FnMut(&RawProducer) -> Result<(), TransactionError>,
+    ) -> Result<()> {
+        loop {
+            match call(&running.raw) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_retriable && !error.is_fatal && clock::now() < deadline => {}
+                Err(error) => return Err(self.failed(doing, &error)),
+            }
+        }
+    }
+
+    fn away(&self, running: &Running, waited: Duration) -> Error {
+        unreachable(self.kafka.brokers(), running.told.last_error().as_ref(), waited)
+    }
+
+    fn failed(&self, doing: &str, error: &TransactionError) -> Error {
+        refused(&self.id, doing, error)
+    }
+
+    fn not_sent(&self, code: Code, record: &Outgoing<'_>, running: &Running) -> Error {
+        match code {
+            Code::QueueFull => self.away(running, self.timeout),
+            other => lost(other, record.topic),
+        }
+    }
+}
+
+impl Produce for Transactions {
+    fn send(&self, record: &Outgoing<'_>) -> Result<()> {
+        self.add(record, None, 0)
+    }
+}
+
+impl Drop for Transactions {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+impl Running {
+    fn open(&mut self) -> Result<(), TransactionError> {
+        if !self.is_open {
+            self.raw.begin()?;
+            self.is_open = true;
+        }
+        Ok(())
+    }
+
+    /// Takes delivery reports. Whether there was anything.
+    fn serve(&mut self, wait: Duration) -> bool {
+        let Self { raw, delivered, failed, placed, .. } = self;
+        raw.serve(wait, |Delivered { tag, offset, error, partition }| {
+            *delivered += 1;
+            match error {
+                None if tag != 0 => {
+                    placed.insert(tag, offset);
+                }
+                None => {}
+                Some(code) => {
+                    failed.get_or_insert_with(|| lost(code, &format!("partition {partition} of a topic")));
+                }
+            }
+        })
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Ends the transaction that whoever has `id` left open, without staying.
+///
+/// # Errors
+/// As [`Transactions::start`].
+pub(super) fn fence(kafka: &Kafka, id: &str, client: &str) -> Result<()> {
+    connect(kafka, id, client, TRANSACTION_TIMEOUT).map(drop)
+}
+
+fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration) -> Result<Running> {
+    let millis = timeout.as_millis().to_string();
+    let options = [
+        ("transactional.id", id.to_owned()),
+        ("client.id", client.to_owned()),
+        ("transaction.timeout.ms", millis.clone()),
+        ("message.timeout.ms", millis),
+        // An epoch's end does not wait for more records.
+        ("linger.ms", "5".to_owned()),
+        // Transactions follow each other closely; by default the first request waits a tenth of a second for the
+        // markers of the one before.
+        ("retry.backoff.ms", "10".to_owned()),
+        ("compression.type", "lz4".to_owned()),
+        ("partitioner", "murmur2_random".to_owned()),
+        ("reconnect.backoff.max.ms", "1000".to_owned()),
+    ];
+    let config = kafka.producer_config(&options)?;
+    let told = Told::default();
+    let raw = RawProducer::new(&config, told.clone()).map_err(|error| super::errors::refused_options(&error))?;
+    let deadline = clock::now() + INIT_MAX;
+    loop {
+        match raw.init(SLICE) {
+            Ok(()) => break,
+            Err(error) if error.is_retriable && !error.is_fatal && clock::now() < deadline => {
+                while raw.serve(Duration::ZERO, drop) {}
+                if told.last_error().is_some() && error.code == Code::OperationTimedOut {
+                    return Err(unreachable(kafka.brokers(), told.last_error().as_ref(), SLICE));
+                }
+            }
+            Err(error) if error.code == Code::OperationTimedOut => {
+                return Err(unreachable(kafka.brokers(), told.last_error().as_ref(), INIT_MAX));
+            }
+            Err(error) => return Err(refused(id, "take the transactional id", &error)),
+        }
+    }
+    Ok(Running {
+        raw,
+        told,
+        is_open: false,
+        sent: 0,
+        delivered: 0,
+        failed: None,
+        topics: HashMap::new(),
+        placed: HashMap::new(),
+    })
+}
+
+fn refused(id: &str, doing: &str, error: &TransactionError) -> Error {
+    let reason = &error.reason;
+    match error.code {
+        // The same is said of a transaction that the broker has timed out: it does not prove that another one exists.
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Error::new(
+            Kind::Fenced,
+            format!("{doing}: the transaction of {id} was ended by the broker or by another instance: {reason}"),
+        ),
+        Code::TransactionalIdAuthorizationFailed => Error::config(format!(
+            "{doing}: the transactional id {id} is refused; allow the client's user Write and Describe on it"
+        )),
+        Code::GroupAuthorizationFailed => {
+            Error::config(format!("{doing}: the group of {id} is refused; allow the client's user Read on the group"))
+        }
+        Code::TopicAuthorizationFailed => {
+            Error::config(format!("{doing}: a topic is refused: {reason}; allow the client's user Write on it"))
+        }
+        Code::InvalidTransactionTimeout => Error::config(format!(
+            "{doing}: the brokers' transaction.max.timeout.ms is less than a transaction of {id} may take; choose a \
+             shorter --commit-interval"
+        )),
+        _ => Error::unavailable(format!("{doing}: Kafka: {reason}")),
+    }
+}
+
+fn lost(code: Code, place: &str) -> Error {
+    match code {
+        Code::MessageSizeTooLarge => Error::record(format!("a record for {place} is larger than Kafka takes")),
+        Code::TopicAuthorizationFailed => {
+            Error::config(format!("{place} may not be written; allow the client's user Write on it"))
+        }
+        code if is_unknown(code) => Error::config(format!("there is no topic {place}; create it")),
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+            Error::new(Kind::Fenced, format!("a record for {place}: the producer was fenced"))
+        }
+        other => Error::unavailable(format!("a record for {place} was not delivered: {other}")),
+    }
+}
