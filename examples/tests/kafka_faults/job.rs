@@ -63,7 +63,10 @@ impl Instance {
         }
         let Timeouts { session, transaction } = self.timeouts;
         command.args(["--kafka", &format!("session.timeout.ms={}", session.as_millis())]);
-        command.args(["--kafka", &format!("transaction.timeout.ms={}", transaction.as_millis())]);
+        // A record that waits for longer than its transaction is refused as an option.
+        for option in ["transaction", "message"] {
+            command.args(["--kafka", &format!("{option}.timeout.ms={}", transaction.as_millis())]);
+        }
         command.args(["--commit-interval", "100ms", "--workers", "2", "--memory", "32MB"]);
         command.args(["--parts", &PARTS_EACH.to_string()]);
         command

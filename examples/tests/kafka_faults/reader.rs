@@ -40,7 +40,7 @@ pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A line is `CreateTime:1790000000000	Partition:1	Offset:7	value`.
+/// A line has a time, `Partition:1`, `Offset:7` and the value, with tabs between them.
 fn record(topic: &str, line: &str) -> Option<(Place, String)> {
     let (_, line) = line.split_once('\t')?;
     let (partition, rest) = line.strip_prefix("Partition:")?.split_once('\t')?;
