@@ -8,7 +8,8 @@ use crate::{Error, Result};
 /// How many characters of a bad record an error or a log line shows.
 const SHOWN_CHARS_MAX: usize = 120;
 
-/// What becomes of a record that cannot be decoded. It is counted in any case.
+/// What becomes of a record that cannot be decoded, or is too large for the Kafka topic it is to be written to. It is
+/// counted in any case.
 #[derive(Clone, Debug, Default)]
 pub enum BadRecords {
     /// The job stops, naming the record. Nothing of its epoch is committed.
@@ -23,11 +24,11 @@ pub enum BadRecords {
 /// A record that could not be processed, with where it came from and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// The topic it was read from.
+    /// The topic of the job that it was read from, or was to be written to.
     pub topic: String,
-    /// The partition, such as `transactions/0`.
+    /// The partition, such as `transactions/0`; of a record to be written the Kafka topic: `Kafka topic alerts`.
     pub partition: String,
-    /// Where in the partition: `orders.jsonl line 12 (byte 3045)`.
+    /// Where in the partition: `orders.jsonl line 12 (byte 3045)`; of a record to be written its key: `output, key `ann``.
     pub place: String,
     /// What is wrong with it.
     pub error: String,
@@ -70,6 +71,27 @@ impl BadRecords {
     }
 }
 
+/// How much of its value the dead letter of a record has that is too large, so that it is not so itself.
+#[cfg(feature = "kafka")]
+const PAYLOAD_BYTES_MAX: usize = 16 << 10;
+
+/// A dead letter with the beginning of a record.
+#[cfg(feature = "kafka")]
+pub(crate) fn cut_dead_letter(topic: &str, partition: &str, mut record: BadRecord) -> DeadLetter {
+    let bytes = record.payload.len();
+    if bytes > PAYLOAD_BYTES_MAX {
+        record.payload.truncate(PAYLOAD_BYTES_MAX);
+        // A letter may be cut in two.
+        if let Err(error) = std::str::from_utf8(&record.payload)
+            && error.error_len().is_none()
+        {
+            record.payload.truncate(error.valid_up_to());
+        }
+        record.cause += &format!("; the payload here is the first {} of {bytes} bytes", record.payload.len());
+    }
+    dead_letter(topic, partition, record)
+}
+
 fn dead_letter(topic: &str, partition: &str, record: BadRecord) -> DeadLetter {
     let (payload, payload_hex) = match String::from_utf8(record.payload) {
         Ok(text) => (Some(text), None),
@@ -86,7 +108,7 @@ fn dead_letter(topic: &str, partition: &str, record: BadRecord) -> DeadLetter {
 }
 
 /// The beginning of a payload, fit for a line of text.
-fn shortened(payload: &[u8]) -> String {
+pub(crate) fn shortened(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
     let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if text.chars().count() > SHOWN_CHARS_MAX {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::format::{Decode, Encode};
 #[cfg(feature = "kafka")]
-use crate::kafka::{KafkaSource, KafkaTopic};
+use crate::kafka::{KafkaOutput, KafkaSink, KafkaSource, KafkaTopic};
 use crate::sink::{FileSink, NowhereSink, Sink, StdoutSink};
 use crate::source::{FileSource, Source};
-use crate::{Error, Result};
+use crate::{Error, Result, Topic};
 
 /// Where a topic's records come from. Typed ones are made in code, the others on the command line too.
 #[derive(Clone)]
@@ -76,6 +76,9 @@ pub enum Output {
     File(PathBuf),
     /// Standard output, after each commit.
     Stdout,
+    /// A topic of a Kafka cluster.
+    #[cfg(feature = "kafka")]
+    Kafka(KafkaOutput),
     /// Nowhere: records are counted, and shown by the live view.
     Nowhere,
     /// An `Arc<dyn Sink<T>>`.
@@ -89,10 +92,23 @@ impl Output {
         Self::Typed(Arc::new(sink))
     }
 
+    /// What it is, where that can be said without its records' type.
+    pub(crate) fn describe(&self) -> Option<String> {
+        match self {
+            Self::File(path) => Some(format!("file {}", path.display())),
+            Self::Stdout => Some("standard output".to_owned()),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(topic) => Some(topic.to_string()),
+            Self::Nowhere | Self::Typed(_) => None,
+        }
+    }
+
     /// The sink for records of type `T`, if it is one made in code for that type.
     pub(crate) fn typed<T: 'static>(&self) -> Option<Arc<dyn Sink<T>>> {
         match self {
             Self::Typed(any) => any.downcast_ref::<Arc<dyn Sink<T>>>().cloned(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => None,
             Self::File(_) | Self::Stdout | Self::Nowhere => None,
         }
     }
@@ -114,13 +130,21 @@ pub fn source_for<T: 'static, F: Decode<T>>(input: &Input, topic: &str, format: 
 /// The sink that `topic` is written to, bound to `output`.
 ///
 /// # Errors
-/// `Config` where the binding is one made in code for other records.
-pub fn sink_for<T: 'static, F: Encode<T>>(output: &Output, topic: &str, format: F) -> Result<Arc<dyn Sink<T>>> {
+/// `Config` where the binding is one made in code for other records, or a Kafka topic that cannot be written;
+/// `Unavailable` where no broker of its cluster answers.
+pub fn sink_for<T: 'static, F: Encode<T>>(output: &Output, topic: &Topic<T, F>) -> Result<Arc<dyn Sink<T>>> {
+    let format = topic.format.clone();
     match output {
         Output::File(path) => Ok(Arc::new(FileSink::new(path, format))),
         Output::Stdout => Ok(Arc::new(StdoutSink::new(format))),
+        #[cfg(feature = "kafka")]
+        Output::Kafka(kafka) => {
+            let sink = KafkaSink::new(kafka.clone(), topic);
+            sink.look()?;
+            Ok(Arc::new(sink))
+        }
         Output::Nowhere => Ok(Arc::new(NowhereSink::new(format))),
-        Output::Typed(_) => output.typed().ok_or_else(|| other_records::<T>(topic, "sink")),
+        Output::Typed(_) => output.typed().ok_or_else(|| other_records::<T>(topic.name(), "sink")),
     }
 }
 

@@ -1,20 +1,23 @@
 //! A pipeline as text for people.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
-use crate::binding::Input;
+use crate::binding::{Input, Output};
 use crate::graph::{Graph, Node, Role};
+use crate::plan::Bindings;
 
 /// The graph, a line per step, each below what it takes its records from.
-pub(crate) fn explain(job: &str, graph: &Graph, inputs: &HashMap<String, Input>) -> String {
+pub(crate) fn explain(job: &str, graph: &Graph, bindings: &Bindings) -> String {
     let mut text = format!("job {job}\n");
     for (at, node) in graph.nodes.iter().enumerate() {
         line(&mut text, at, node, graph);
-        if let Role::Source(role) = &node.role
-            && let Some(input) = inputs.get(&role.topic).and_then(Input::describe)
-        {
-            text.push_str(&format!("{:19}read from {input}\n", ""));
+        let (verb, place) = match &node.role {
+            Role::Source(role) => ("read from", bindings.inputs.get(&role.topic).and_then(Input::describe)),
+            Role::Sink(role) => ("written to", bindings.outputs.get(&role.topic).and_then(Output::describe)),
+            Role::Step => continue,
+        };
+        if let Some(place) = place {
+            text.push_str(&format!("{:19}{verb} {place}\n", ""));
         }
     }
     text
@@ -30,6 +33,7 @@ fn line(text: &mut String, at: usize, node: &Node, graph: &Graph) {
         .inputs
         .iter()
         .map(|edge| match (&graph.nodes[edge.node].role, edge.output) {
+            (Role::Sink(_), _) => format!("{} too large records", edge.node),
             (_, 0) => edge.node.to_string(),
             (Role::Source(_), _) => format!("{} bad records", edge.node),
             (_, output) if graph.nodes[edge.node].tables.is_empty() => format!("{} part {output}", edge.node),

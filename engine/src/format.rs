@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
+pub use crate::fields::KeyBytes;
 pub use crate::received::{Header, Whole};
 
 /// Reads a record from a payload.
@@ -69,6 +70,11 @@ pub trait Encode<T>: Clone + Send + Sync + 'static {
     /// # Errors
     /// `Record` where the type's own `Serialize` fails.
     fn encode(&self, record: &T, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Whether a record that was written so and has a key goes to a broker as a tombstone: without a value.
+    fn is_tombstone(&self, _payload: &[u8]) -> bool {
+        false
+    }
 }
 
 /// One JSON value per record.
@@ -103,6 +109,11 @@ impl<T: DeserializeOwned> Decode<T> for Json {
 impl<T: Serialize> Encode<T> for Json {
     fn encode(&self, record: &T, out: &mut Vec<u8>) -> Result<()> {
         serde_json::to_writer(out, record).map_err(|error| Error::record(error.to_string()))
+    }
+
+    /// `null` is: what a tombstone is read as. So an `Option` that is `None` deletes its key.
+    fn is_tombstone(&self, payload: &[u8]) -> bool {
+        payload == b"null"
     }
 }
 

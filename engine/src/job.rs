@@ -103,6 +103,11 @@ impl Job {
         self.bindings.borrow_mut().outputs.insert(topic.to_owned(), output);
     }
 
+    /// Whether something is bound to a sink topic.
+    pub(crate) fn has_output(&self, topic: &str) -> bool {
+        self.bindings.borrow().outputs.contains_key(topic)
+    }
+
     /// Lets go of what would go to standard output: the live view has the terminal.
     #[cfg(feature = "live")]
     pub(crate) fn keep_off_stdout(&self) {
@@ -133,13 +138,13 @@ impl Job {
         self.graph.borrow().check()
     }
 
-    /// The pipeline as text: steps, ids, keys, windows, tables, and what its topics are read from.
+    /// The pipeline as text: steps, ids, keys, windows, tables, and what its topics are read from and written to.
     ///
     /// # Errors
     /// As [`check`](Self::check).
     pub fn explain(&self) -> Result<String> {
         self.check()?;
-        Ok(crate::explain::explain(&self.name, &self.graph.borrow(), &self.bindings.borrow().inputs))
+        Ok(crate::explain::explain(&self.name, &self.graph.borrow(), &self.bindings.borrow()))
     }
 
     /// Runs the pipeline until its inputs end or `control` asks to stop.
@@ -154,6 +159,8 @@ impl Job {
         for (topic, description) in &plan.descriptions {
             tracing::debug!(topic, bound_to = description, "topic");
         }
+        #[cfg(feature = "kafka")]
+        let options = &RunOptions { transactions: bindings.transactions(options)?, ..options.clone() };
         crate::run::run(&plan, options, control)
     }
 }

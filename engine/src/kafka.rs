@@ -1,6 +1,6 @@
-//! Apache Kafka, through librdkafka: topics as sources.
+//! Apache Kafka, through librdkafka: topics as sources and sinks.
 //!
-//! A job reads Kafka when its command line says `--brokers`, or when it binds a topic itself:
+//! A job reads and writes Kafka when its command line says `--brokers`, or when it binds a topic itself:
 //!
 //! ```no_run
 //! use headwater::kafka::Start;
@@ -10,11 +10,14 @@
 //! let job = job();
 //! let kafka = Kafka::at("localhost:9092");
 //! job.bind_input("orders", Input::Kafka(kafka.topic("orders").from(Start::Latest)));
+//! job.bind_output("totals", Output::Kafka(kafka.output("totals").partitions(12)));
 //! ```
 //!
 //! Reading order: `source` (partitions and positions), `partition` (one of them being read), `client` and `watch` (the
-//! connection), `ffi` (what has no safe binding).
+//! connection), `ffi` (what has no safe binding); `sink` and `rows` (records to be written), `admin` (the topic they go to),
+//! `plain` (a producer without transactions).
 
+mod admin;
 mod changelog;
 mod checkpoint;
 mod client;
@@ -26,10 +29,15 @@ mod internal_topics;
 mod marker;
 mod membership;
 mod opening;
+mod options;
+mod output;
 mod partition;
+mod plain;
 mod position;
 mod reader;
+mod rows;
 mod session;
+mod sink;
 mod source;
 mod told;
 mod transactions;
@@ -41,4 +49,6 @@ pub(crate) use session::{Local, Session};
 
 pub use config::{Kafka, Sasl, Tls};
 pub use input::{KafkaTopic, Start};
+pub use output::KafkaOutput;
+pub use sink::KafkaSink;
 pub use source::KafkaSource;

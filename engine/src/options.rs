@@ -3,6 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How often a result is written to a Kafka topic when something fails. Files have each result once in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Each result once, for readers with `isolation.level=read_committed`. The records of an epoch are one transaction,
+    /// so they are seen when it has committed, `commit_interval` later on average, and each commit costs the brokers
+    /// some requests and a marker per partition. It takes ACLs for a transactional id.
+    #[default]
+    ExactlyOnce,
+    /// Each result at least once. Records are seen as soon as they are sent, all of them before their epoch commits. A
+    /// job that goes back to its last commit sends what came after it again: readers see those results twice, and may
+    /// see some of them differ, where they depend on the order in which partitions were read. None is lost.
+    AtLeastOnce,
+}
+
 /// How a job is run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -34,6 +48,8 @@ pub struct RunOptions {
     pub leave: bool,
     /// An input that was quiet this long holds no watermark back.
     pub idle_after: Duration,
+    /// How often Kafka topics get a result when something fails.
+    pub delivery: Delivery,
 }
 
 impl Default for RunOptions {
@@ -53,6 +69,7 @@ impl Default for RunOptions {
             instance: None,
             leave: false,
             idle_after: Duration::from_secs(5),
+            delivery: Delivery::default(),
         }
     }
 }

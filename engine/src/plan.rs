@@ -8,6 +8,8 @@ use headwater_state::{Manifest, TableSpec};
 use crate::attempt::MemoryShares;
 use crate::binding::{Input, Output, absolute};
 use crate::graph::{Graph, Node, Role};
+#[cfg(feature = "kafka")]
+use crate::kafka::KafkaOutput;
 use crate::{Error, Result};
 
 /// What the topics of a job stand for.
@@ -24,6 +26,31 @@ impl Bindings {
         let fetching = self.inputs.values().filter(|input| input.fetches_ahead()).count().max(1);
         let inputs = self.inputs.into_iter().map(|(topic, input)| (topic, input.within(ahead / fetching)));
         Self { inputs: inputs.collect(), outputs: self.outputs }
+    }
+
+    /// The cluster whose transactions the job commits with: that of its outputs, if each result is wanted once.
+    ///
+    /// # Errors
+    /// `Config` where outputs are in several clusters: no transaction spans them.
+    #[cfg(feature = "kafka")]
+    pub fn transactions(&self, options: &crate::RunOptions) -> Result<Option<crate::kafka::Kafka>> {
+        if options.transactions.is_some() || options.delivery == crate::Delivery::AtLeastOnce {
+            return Ok(options.transactions.clone());
+        }
+        let mut found: Option<&KafkaOutput> = None;
+        for output in self.outputs.values() {
+            let Output::Kafka(output) = output else { continue };
+            match found {
+                Some(other) if !other.cluster().shares_broker(output.cluster()) => {
+                    return Err(Error::config(format!(
+                        "outputs {other} and {output} are in two clusters, and no transaction spans them; write to one, or \
+                         choose --delivery at-least-once"
+                    )));
+                }
+                _ => found = Some(output),
+            }
+        }
+        Ok(found.map(|output| output.cluster().clone()))
     }
 }
 
@@ -45,6 +72,8 @@ impl Plan {
         graph.check()?;
         check_names(graph, bindings)?;
         check_files(bindings)?;
+        #[cfg(feature = "kafka")]
+        check_kafka(bindings)?;
         let mut first_partitions = Vec::with_capacity(graph.nodes.len());
         let mut descriptions = Vec::new();
         let mut partitions = 0;
@@ -94,7 +123,7 @@ impl Plan {
 }
 
 fn unbound(what: &str, topic: &str) -> Error {
-    let kafka = if what == "input" && cfg!(feature = "kafka") { ", or `--brokers HOST:PORT`" } else { "" };
+    let kafka = if cfg!(feature = "kafka") { ", or `--brokers HOST:PORT`" } else { "" };
     Error::config(format!("topic `{topic}` is bound to nothing: give it `--{what} {topic}=FILE`{kafka}"))
 }
 
@@ -125,6 +154,42 @@ fn check_files(bindings: &Bindings) -> Result<()> {
             return Err(Error::config(format!(
                 "outputs {topic} and {other} are one file, {}; give each its own",
                 path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a Kafka topic that is read as an input, or written as another output. Clusters are told apart by their
+/// brokers' addresses: one that has two names is taken for two.
+#[cfg(feature = "kafka")]
+fn check_kafka(bindings: &Bindings) -> Result<()> {
+    let mut outputs: Vec<(&str, &KafkaOutput)> = Vec::new();
+    for (topic, output) in &bindings.outputs {
+        if let Output::Kafka(kafka) = output {
+            outputs.push((topic, kafka));
+        }
+    }
+    outputs.sort_by_key(|(topic, _)| *topic);
+    for (at, (topic, output)) in outputs.iter().enumerate() {
+        for (source, input) in &bindings.inputs {
+            if let Input::Kafka(input) = input
+                && input.name() == output.name()
+                && input.cluster().shares_broker(output.cluster())
+            {
+                return Err(Error::config(format!(
+                    "output {topic} is Kafka topic {}, which input {source} is read from: the job would read what it \
+                     writes; choose another with --output {topic}=kafka:TOPIC",
+                    output.name()
+                )));
+            }
+        }
+        let same =
+            |other: &KafkaOutput| other.name() == output.name() && other.cluster().shares_broker(output.cluster());
+        if let Some((other, _)) = outputs.iter().skip(at + 1).find(|(_, other)| same(other)) {
+            return Err(Error::config(format!(
+                "outputs {topic} and {other} are one Kafka topic, {}; give each its own",
+                output.name()
             )));
         }
     }

@@ -14,6 +14,6 @@ pub use crate::kafka::Kafka;
 pub use crate::sink::Captured;
 pub use crate::source::{Feed, Generator, Random, Records as Rows, channel};
 pub use crate::{
-    Aggregated, BadRecords, Control, DeadLetter, Error, Job, KeyedStream, Kind, Result, RunOptions, Stream, Summary,
-    Topic, WindowedStream,
+    Aggregated, BadRecords, Control, DeadLetter, Delivery, Error, Job, KeyedStream, Kind, Result, RunOptions, Stream,
+    Summary, Topic, WindowedStream,
 };

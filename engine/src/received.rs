@@ -40,6 +40,13 @@ pub struct Header {
     pub value: Option<Vec<u8>>,
 }
 
+impl Header {
+    /// A header with a value.
+    pub fn new(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), value: Some(value.into()) }
+    }
+}
+
 impl<T> Received<T> {
     /// The value of the last header with this name.
     pub fn header(&self, name: &str) -> Option<&[u8]> {

@@ -5,7 +5,7 @@ use std::any::Any;
 use headwater_operators::Timestamp;
 
 use crate::format::Header;
-use crate::{Error, Result};
+use crate::{DeadLetter, Error, Result};
 
 mod encode;
 mod files;
@@ -78,6 +78,20 @@ pub trait SinkWriter<T> {
     /// # Errors
     /// `Record` where one cannot be encoded.
     fn write(&mut self, records: Vec<T>, chunk: &mut Chunk) -> Result<()>;
+
+    /// What it has refused since it was last asked, by the policy for records that are too large.
+    fn refused(&mut self) -> Refused {
+        Refused::default()
+    }
+}
+
+/// Records that were not written, by their topic's policy.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// How many.
+    pub records: u64,
+    /// What the policy has made of them.
+    pub dead_letters: Vec<DeadLetter>,
 }
 
 /// The committing end of a sink. Owned by the coordinator.
@@ -113,7 +127,7 @@ pub struct Chunk {
 }
 
 /// The error for what a sink of another kind committed: state is checked by checksum before, so it is whole.
-fn another(what: &str, committed: &str) -> Error {
+pub(crate) fn another(what: &str, committed: &str) -> Error {
     Error::config(format!(
         "what was written before is not {what}: the last commit says {committed:?} of it; bind the topic as it was bound, \
          or start over with --fresh"

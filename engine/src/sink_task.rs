@@ -1,14 +1,18 @@
 //! A sink on one worker: encodes records into chunks for the coordinator.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
 
-use headwater_operators::{Message, Output, Progress};
+use headwater_operators::{Batch, Message, Output, Progress, Timestamp};
 
 use crate::build::{Build, Gate};
 use crate::report::Report;
 use crate::sink::{Chunk, SinkWriter};
-use crate::{Error, Result};
+use crate::{DeadLetter, Error, Result};
+
+/// Where records go that are too large, if they go anywhere.
+pub(crate) type DeadLetters = Option<Box<dyn Output<Vec<DeadLetter>>>>;
 
 /// A chunk is sent when it has grown to this.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -21,16 +25,37 @@ pub(crate) struct Writer<T> {
     chunk: Chunk,
     reports: Sender<Report>,
     gate: Rc<Gate>,
+    dead_letters: DeadLetters,
+    /// Records that were not written.
+    refused: Rc<Cell<u64>>,
 }
 
 impl<T: 'static> Writer<T> {
-    pub fn new(build: &Build, writer: Box<dyn SinkWriter<T>>) -> Self {
+    pub fn new(build: &mut Build, writer: Box<dyn SinkWriter<T>>, dead_letters: DeadLetters) -> Self {
+        let refused = Rc::new(Cell::new(0));
+        let gauge = Rc::clone(&refused);
+        build.gauges.push(Box::new(move |counts| counts.bad += gauge.get()));
         Self {
             sink: build.node,
             writer,
             chunk: Chunk::default(),
             reports: build.reports.clone(),
             gate: Rc::clone(&build.gate),
+            dead_letters,
+            refused,
+        }
+    }
+
+    /// Counts what the writer has refused, and sends on what became of it.
+    fn set_aside(&mut self) -> Result<()> {
+        let refused = self.writer.refused();
+        self.refused.set(self.refused.get() + refused.records);
+        match &mut self.dead_letters {
+            Some(dead_letters) if !refused.dead_letters.is_empty() => {
+                let times = vec![Timestamp::MIN; refused.dead_letters.len()];
+                dead_letters.send(Message::Batch(Batch::new(refused.dead_letters, times)))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -47,10 +72,12 @@ impl<T: 'static> Writer<T> {
 
 impl<T: 'static> Output<Vec<T>> for Writer<T> {
     fn send(&mut self, message: Message<Vec<T>>) -> Result<()> {
+        let control = message.control();
         match message {
             Message::Batch(batch) => {
                 let rows = batch.records.len();
                 self.writer.write(batch.records, &mut self.chunk)?;
+                self.set_aside()?;
                 self.gate.rows.set(self.gate.rows.get() + rows);
                 if self.chunk.bytes.len() >= CHUNK_BYTES || self.chunk.records >= CHUNK_RECORDS {
                     self.flush()?;
@@ -63,10 +90,13 @@ impl<T: 'static> Output<Vec<T>> for Writer<T> {
             Message::End => self.gate.ends.set(self.gate.ends.get() + 1),
             Message::Watermark(_) | Message::Idle | Message::Tick(_) | Message::Origin(..) => {}
         }
-        Ok(())
+        match (&mut self.dead_letters, control) {
+            (Some(dead_letters), Some(control)) => dead_letters.send(control),
+            _ => Ok(()),
+        }
     }
 
     fn work(&mut self) -> Result<Progress> {
-        Ok(Progress::Done)
+        self.dead_letters.as_mut().map_or(Ok(Progress::Done), |output| output.work())
     }
 }

@@ -216,6 +216,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
     /// Ends the stream in a topic.
     pub fn sink<F: Encode<T>>(self, topic: Topic<T, F>) {
         let bound: Arc<OnceLock<Bound<T>>> = Arc::default();
+        let too_large = if let BadRecords::DeadLetter(topic) = &*topic.too_large { Some(topic.clone()) } else { None };
         let name = topic.name().to_owned();
         let lost = move || Error::bug(format!("topic {name} was not bound"));
         let role = SinkRole {
@@ -224,7 +225,7 @@ impl<T: Send + 'static> Stream<Vec<T>> {
                 let bound = Arc::clone(&bound);
                 let topic = topic.clone();
                 Arc::new(move |output: &Binding| {
-                    let sink = sink_for(output, topic.name(), topic.format.clone())?;
+                    let sink = sink_for(output, &topic)?;
                     let description = sink.describe();
                     // A job that runs twice keeps what it was bound to first.
                     drop(bound.set((sink, output.clone())));
@@ -238,6 +239,9 @@ impl<T: Send + 'static> Stream<Vec<T>> {
                         Some(aside) => Ok(Some((path.clone(), aside))),
                         None => Ok(None),
                     },
+                    // Records in a Kafka topic stay: others may have read them.
+                    #[cfg(feature = "kafka")]
+                    Binding::Kafka(_) => Ok(None),
                     Binding::Stdout | Binding::Nowhere | Binding::Typed(_) => Ok(None),
                 })
             },
@@ -251,16 +255,21 @@ impl<T: Send + 'static> Stream<Vec<T>> {
             verb: "sink",
             detail: String::new(),
             inputs: vec![self.edge],
-            outputs: Vec::new(),
+            outputs: if too_large.is_some() { vec![OutputPort::timed(false)] } else { Vec::new() },
             tables: Vec::new(),
             setting: String::new(),
             role: Role::Sink(role),
-            build: Arc::new(move |build: &mut Build, _: Vec<Port>| {
+            build: Arc::new(move |build: &mut Build, mut nexts: Vec<Port>| {
+                let dead_letters = if nexts.is_empty() { None } else { Some(typed(nexts.pop())?) };
                 let writer = bound.get().ok_or_else(&lost)?.0.writer();
-                Ok(vec![erase::<Vec<T>>(build.named(Writer::new(build, writer)))])
+                let writer = Writer::new(build, writer, dead_letters);
+                Ok(vec![erase::<Vec<T>>(build.named(writer))])
             }),
         };
-        self.graph.borrow_mut().add(node);
+        let node = self.graph.borrow_mut().add(node);
+        if let Some(dead_letters) = too_large {
+            Stream::<Vec<DeadLetter>>::new(self.graph, Edge { node, output: 0 }).sink::<Json>(dead_letters);
+        }
     }
 }
 

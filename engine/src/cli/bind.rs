@@ -32,7 +32,17 @@ pub(super) fn bind(job: &Job, flags: &BindFlags) -> Result<()> {
         job.bind_input(topic, Input::Files(file.to_owned()));
     }
     let output_topics = Topics { flag: "--output", verb: "writes", names: job.output_topics() };
-    for (topic, file) in output_topics.resolve(&flags.outputs)? {
+    let outputs = output_topics.resolve(&flags.outputs)?;
+    for topic in &output_topics.names {
+        let file = outputs.iter().find(|(name, _)| name == topic).map(|(_, file)| *file);
+        // What the code has bound stays, but for what the command line names.
+        if (file.is_some() || !job.has_output(topic))
+            && let Some(kafka) = kafka_output(&flags.kafka, topic, file)?
+        {
+            job.bind_output(topic, kafka);
+        }
+    }
+    for (topic, file) in outputs.into_iter().filter(|(_, file)| !file.starts_with(KAFKA)) {
         let output = if file == "-" { Output::Stdout } else { Output::File(PathBuf::from(file)) };
         job.bind_output(topic, output);
     }
@@ -45,19 +55,36 @@ const KAFKA: &str = "kafka:";
 /// The Kafka topic that `topic` is read from: the one that its `--input` names, or that of the same name if it has none.
 #[cfg(feature = "kafka")]
 fn kafka_topic(flags: &KafkaFlags, topic: &str, input: Option<&str>) -> Result<Option<Input>> {
-    let named = input.map(|input| input.strip_prefix(KAFKA));
-    let name = match (named, &flags.brokers) {
-        (Some(None), _) | (None, None) => return Ok(None),
-        (Some(Some("")), _) => return Err(Error::config(format!("--input {topic}={KAFKA}: no topic behind the `:`"))),
-        (Some(Some(name)), Some(_)) => name,
-        (Some(Some(name)), None) => {
-            return Err(Error::config(format!(
-                "--input {topic}={KAFKA}{name}: which cluster has it?\nhelp: give --brokers HOST:PORT, or ./{KAFKA}{name} \
-                 if that is a file"
-            )));
-        }
-        (None, Some(_)) => topic,
-    };
+    let Some(name) = kafka_name(flags, topic, ("--input", input))? else { return Ok(None) };
+    let from = flags.from.parse().map_err(|error: Error| error.within("--from"))?;
+    let topic = cluster(flags)?.topic(name).from(from);
+    Ok(Some(Input::Kafka(if flags.until_end { topic.until_end() } else { topic })))
+}
+
+/// The Kafka topic that `topic` is written to, likewise.
+#[cfg(feature = "kafka")]
+fn kafka_output(flags: &KafkaFlags, topic: &str, output: Option<&str>) -> Result<Option<Output>> {
+    let Some(name) = kafka_name(flags, topic, ("--output", output))? else { return Ok(None) };
+    Ok(Some(Output::Kafka(cluster(flags)?.output(name).create(!flags.no_create_topics))))
+}
+
+/// The name in Kafka of a topic whose flag has this value; `None` where it is not in Kafka.
+#[cfg(feature = "kafka")]
+fn kafka_name(flags: &KafkaFlags, topic: &str, (flag, value): (&str, Option<&str>)) -> Result<Option<String>> {
+    match (value.map(|value| value.strip_prefix(KAFKA)), &flags.brokers) {
+        (Some(None), _) | (None, None) => Ok(None),
+        (Some(Some("")), _) => Err(Error::config(format!("{flag} {topic}={KAFKA}: no topic behind the `:`"))),
+        (Some(Some(name)), Some(_)) => Ok(Some(name.to_owned())),
+        (Some(Some(name)), None) => Err(Error::config(format!(
+            "{flag} {topic}={KAFKA}{name}: which cluster has it?\nhelp: give --brokers HOST:PORT, or ./{KAFKA}{name} if that \
+             is a file"
+        ))),
+        (None, Some(_)) => Ok(Some(topic.to_owned())),
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn cluster(flags: &KafkaFlags) -> Result<Kafka> {
     let mut kafka = Kafka::at(flags.brokers.as_deref().unwrap_or_default());
     for option in &flags.options {
         let option = option.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
@@ -66,17 +93,25 @@ fn kafka_topic(flags: &KafkaFlags, topic: &str, input: Option<&str>) -> Result<O
         kafka = kafka.set(option.0, option.1);
     }
     kafka.check()?;
-    let from = flags.from.parse().map_err(|error: Error| error.within("--from"))?;
-    let topic = kafka.topic(name).from(from);
-    Ok(Some(Input::Kafka(if flags.until_end { topic.until_end() } else { topic })))
+    Ok(kafka)
 }
 
 #[cfg(not(feature = "kafka"))]
 fn kafka_topic(flags: &KafkaFlags, _: &str, input: Option<&str>) -> Result<Option<Input>> {
-    if flags.brokers.is_some() || input.is_some_and(|input| input.starts_with(KAFKA)) {
+    without_kafka(flags, input).map(|()| None)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka_output(flags: &KafkaFlags, _: &str, output: Option<&str>) -> Result<Option<Output>> {
+    without_kafka(flags, output).map(|()| None)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn without_kafka(flags: &KafkaFlags, value: Option<&str>) -> Result<()> {
+    if flags.brokers.is_some() || value.is_some_and(|value| value.starts_with(KAFKA)) {
         return Err(Error::config("Kafka is not in this build\nhelp: build it with the feature `kafka` of headwater"));
     }
-    Ok(None)
+    Ok(())
 }
 
 /// The topics that one kind of flag may name.
@@ -147,6 +182,8 @@ fn is_name(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "kafka")]
+    use crate::Topic;
 
     fn inputs(names: &[&str]) -> Topics {
         Topics { flag: "--input", verb: "reads", names: names.iter().map(|name| (*name).to_owned()).collect() }
@@ -190,6 +227,7 @@ mod tests {
             options: vec!["fetch.min.bytes=2".to_owned()],
             from: "latest".to_owned(),
             until_end: true,
+            no_create_topics: false,
         };
         let bound = |input| kafka_topic(&flags, "orders", input).unwrap().and_then(|input| input.describe());
         let topic = |name: &str| Some(format!("Kafka topic {name} at localhost:9092, from latest until its end"));
@@ -205,6 +243,35 @@ mod tests {
         assert!(refusal(&wrong, None).contains("KEY=VALUE is wanted"));
         let wrong = KafkaFlags { from: "yesterday".to_owned(), ..flags.clone() };
         assert!(refusal(&wrong, None).contains("--from: `yesterday` is no place"));
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn an_output_goes_to_kafka_unless_something_else_is_bound() {
+        use crate::format::Json;
+        let brokers = || KafkaFlags {
+            brokers: Some("localhost:9092".to_owned()),
+            from: "earliest".to_owned(),
+            ..KafkaFlags::default()
+        };
+        let explained = |bound: Option<Output>, outputs: &[&str]| {
+            let job = Job::new("copy");
+            job.source::<u64, Json>(Topic::json("orders")).sink::<Json>(Topic::json("totals"));
+            if let Some(output) = bound {
+                job.bind_output("totals", output);
+            }
+            let outputs = outputs.iter().map(|output| (*output).to_owned()).collect();
+            bind(&job, &BindFlags { inputs: Vec::new(), outputs, kafka: brokers() }).unwrap();
+            job.explain().unwrap()
+        };
+        assert!(explained(None, &[]).contains("written to Kafka topic totals at localhost:9092\n"));
+        assert!(explained(None, &["totals=kafka:shop.totals"]).contains("written to Kafka topic shop.totals at"));
+        assert!(explained(None, &["kafka:shop.totals"]).contains("written to Kafka topic shop.totals at"));
+        assert!(explained(None, &["-"]).contains("written to standard output"));
+        assert!(explained(Some(Output::Stdout), &[]).contains("written to standard output"));
+        assert!(explained(Some(Output::Stdout), &["kafka:x"]).contains("written to Kafka topic x at"));
+        let refusal = kafka_output(&KafkaFlags::default(), "totals", Some("kafka:x")).err().unwrap().to_string();
+        assert!(refusal.contains("--output totals=kafka:x: which cluster has it?"), "{refusal}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, Command};
 
-use crate::options::RunOptions;
+use crate::options::{Delivery, RunOptions};
 use crate::{Error, Result};
 
 const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(60);
@@ -34,13 +34,13 @@ pub(super) struct BindFlags {
     pub kafka: KafkaFlags,
 }
 
-/// A Kafka cluster, and what is read of it.
+/// A Kafka cluster, and what is read and written there.
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 #[command(next_help_heading = "Kafka")]
 pub(super) struct KafkaFlags {
-    /// Read the topics without an --input from the Kafka topics of the same names.
-    /// --input NAME=kafka:TOPIC reads another one
+    /// Read the topics without an --input from the Kafka topics of the same names, and write to those that have
+    /// no output. --input NAME=kafka:TOPIC and --output NAME=kafka:TOPIC name others
     #[arg(id = "headwater-brokers", long = "brokers", value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
 
@@ -61,6 +61,10 @@ pub(super) struct KafkaFlags {
     /// Stop where the topics end when the job starts; all windows close
     #[arg(id = "headwater-until-end", long = "until-end", requires = "headwater-brokers")]
     pub until_end: bool,
+
+    /// Do not start where a Kafka topic to be written is missing, instead of creating it
+    #[arg(id = "headwater-no-create-topics", long = "no-create-topics", requires = "headwater-brokers")]
+    pub no_create_topics: bool,
 }
 
 /// How the job is run.
@@ -93,6 +97,31 @@ pub(super) struct RunFlags {
     )]
     commit_interval: Duration,
 
+    /// How often Kafka topics get a result when something fails: exactly-once, or at-least-once, which is
+    /// seen earlier
+    #[arg(
+        id = "headwater-delivery",
+        long = "delivery",
+        value_name = "HOW",
+        default_value = "exactly-once",
+        value_parser = delivery,
+        help_heading = "Running"
+    )]
+    delivery: Delivery,
+
+    /// The name of this instance among those of the job [default: one that the state directory keeps]
+    #[arg(
+        id = "headwater-instance",
+        long = "instance",
+        value_name = "NAME",
+        requires = "headwater-brokers",
+        value_parser = instance,
+        help_heading = "Kafka"
+    )]
+    instance: Option<String>,
+    /// Let another instance take over at once when this one stops, instead of waiting for it to come back
+    #[arg(id = "headwater-leave", long = "leave", requires = "headwater-brokers", help_heading = "Kafka")]
+    leave: bool,
     /// Worker threads [default: one per core]
     #[arg(
         id = "headwater-workers",
@@ -154,6 +183,9 @@ impl RunFlags {
             workers: self.workers.map_or(defaults.workers, usize::from),
             memory_bytes: usize::try_from(self.memory.as_u64()).unwrap_or(usize::MAX),
             drop_tables: self.drop_tables.clone(),
+            instance: self.instance.clone(),
+            leave: self.leave,
+            delivery: self.delivery,
             ..defaults
         }
     }
@@ -216,13 +248,20 @@ fn examples(program: &str) -> String {
          {program} --live\n  \
          {program} --input 'data/*.jsonl' --output results.jsonl\n  \
          {program} --input orders=orders.jsonl --output alerts=- --for 10s\n  \
-         {program} --brokers localhost:9092 --output results.jsonl\n  \
+         {program} --brokers localhost:9092 --output kafka:results\n  \
          {program} explain"
     )
 }
 
 fn not_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("name a file, or NAME=FILE") } else { Ok(text.to_owned()) }
+}
+
+/// It becomes part of ids that Kafka's tools show.
+fn instance(text: &str) -> Result<String, &'static str> {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let is_good = !text.is_empty() && text.len() <= 100 && text.chars().all(is_letter);
+    if is_good { Ok(text.to_owned()) } else { Err("letters, digits, `.`, `_` and `-` are wanted, at most 100") }
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {
@@ -237,6 +276,14 @@ fn commit_interval(text: &str) -> Result<Duration, String> {
         return Err(format!("at most {}s", COMMIT_INTERVAL_MAX.as_secs()));
     }
     Ok(interval)
+}
+
+fn delivery(text: &str) -> Result<Delivery, &'static str> {
+    match text {
+        "exactly-once" => Ok(Delivery::ExactlyOnce),
+        "at-least-once" => Ok(Delivery::AtLeastOnce),
+        _ => Err("give exactly-once or at-least-once"),
+    }
 }
 
 fn memory(text: &str) -> Result<ByteSize, String> {
@@ -291,6 +338,7 @@ mod tests {
             assert_eq!(own.limit, 3);
             assert_eq!(options.commit_interval, Duration::from_secs(1));
             assert_eq!(options.memory_bytes, 256_000_000);
+            assert_eq!(options.delivery, Delivery::ExactlyOnce);
             assert_eq!(options.state, Some(PathBuf::from("alerts.state")));
         }
     }
@@ -318,6 +366,7 @@ mod tests {
         assert!(refusal(&["--commit-interval=-1s"]).contains("200ms, 1s or 5min"));
         assert!(refusal(&["--memory", "256"]).contains("at least 16"));
         assert!(refusal(&["--workers", "0"]).contains("1..=256"));
+        assert!(refusal(&["--delivery", "once"]).contains("exactly-once or at-least-once"));
         assert!(refusal(&["-q", "-v"]).contains("cannot be used with"));
     }
 }

@@ -222,7 +222,7 @@ impl Changelog {
         let positions = CommitRecord::read(&commit.marker)?.positions;
         for (name, position) in &positions {
             if is_full || log.offsets.get(name) != Some(position) {
-                offsets.extend(source_offset(name, position, &token));
+                offsets.extend(self.source_offset(name, position, &token));
             }
         }
         let committing = self.session.membership.commit(self.term)?;
@@ -245,12 +245,18 @@ impl Changelog {
     }
 }
 
-/// The offset of a source partition as tools of Kafka see it; the job itself goes by the marker.
-fn source_offset(name: &str, position: &str, token: &Token) -> Option<GroupOffset> {
-    let position = Position::parse(position).ok()?;
-    let topic = CString::new(position.identity.name?).ok()?;
-    let partition = name.rsplit_once('/')?.1.parse().ok()?;
-    Some(GroupOffset { topic, partition, offset: position.offset, metadata: token.to_string() })
+impl Changelog {
+    /// The offset of a source partition as tools of Kafka see it; the job itself goes by the marker. `None` for what is
+    /// no topic of this cluster.
+    fn source_offset(&self, name: &str, position: &str, token: &Token) -> Option<GroupOffset> {
+        let position = Position::parse(position).ok()?;
+        if position.identity.cluster != self.identity.cluster {
+            return None;
+        }
+        let topic = CString::new(position.identity.name?).ok()?;
+        let partition = name.rsplit_once('/')?.1.parse().ok()?;
+        Some(GroupOffset { topic, partition, offset: position.offset, metadata: token.to_string() })
+    }
 }
 
 impl BlockLog for Changelog {

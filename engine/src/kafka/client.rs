@@ -11,9 +11,10 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::errors::{is_passing, is_unknown, refused_options, topic_error, unreachable};
+use super::errors::{is_passing, is_unknown, output_error, refused_options, topic_error, unreachable};
 use super::ffi::{Consumer, Described, Description, PartitionQueue, assign, high_watermark};
 use super::input::KafkaTopic;
+use super::options::Role;
 use super::position::{Identity, Position};
 use super::watch::{Leader, STATISTICS_INTERVAL, Watch};
 use crate::{Error, Result, clock};
@@ -96,7 +97,7 @@ impl Client {
     /// # Errors
     /// `Config` where an option is wrong, `Unavailable` where no broker answers.
     pub fn reach(kafka: &super::config::Kafka) -> Result<()> {
-        let config = kafka.client_config(&[])?;
+        let config = kafka.client_config(Role::Consumer, &[])?;
         let watch = Watch::new("", 0, FETCH_WAIT);
         let consumer: Consumer = config.create_with_context(watch).map_err(|error| refused_options(&error))?;
         let deadline = clock::now() + CONNECT_TIMEOUT;
@@ -112,15 +113,37 @@ impl Client {
         }
     }
 
+    /// Connects, to ask about a topic that is to be written; `None` where the brokers know none.
+    ///
+    /// # Errors
+    /// `Config` where an option is wrong or the topic may not be written, `Unavailable` where no broker answers.
+    pub fn to_find(topic: &KafkaTopic) -> Result<Option<Self>> {
+        let mut client = Self::unasked(topic, 0, &[])?;
+        match client.answer(false)? {
+            Ok(described) => client.learn(described)?,
+            Err(code) if is_unknown(code) => return Ok(None),
+            Err(code) if is_passing(code) => return Err(client.unreachable(CONNECT_TIMEOUT)),
+            Err(code) => return Err(output_error(code, &topic.name, topic.kafka.brokers())),
+        }
+        Ok(Some(client))
+    }
+
     fn connect(topic: &KafkaTopic, partitions: usize, options: &[(&str, String)]) -> Result<Self> {
-        let mut config = topic.kafka.client_config(options)?;
+        let mut client = Self::unasked(topic, partitions, options)?;
+        let described = client.describe()?;
+        client.learn(described)?;
+        Ok(client)
+    }
+
+    fn unasked(topic: &KafkaTopic, partitions: usize, options: &[(&str, String)]) -> Result<Self> {
+        let mut config = topic.kafka.client_config(Role::Consumer, options)?;
         config.set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string());
         let fetch_wait = topic.kafka.number("fetch.wait.max.ms").map_or(FETCH_WAIT, Duration::from_millis);
         let watch = Watch::new(&topic.name, partitions, fetch_wait);
         let consumer: Consumer = config.create_with_context(watch).map_err(|error| refused_options(&error))?;
         let name = CString::new(topic.name.as_str())
             .map_err(|_| Error::config(format!("Kafka takes no topic called {:?}; give another name", topic.name)))?;
-        let mut client = Self {
+        Ok(Self {
             consumer: Arc::new(consumer),
             brokers: topic.kafka.brokers().to_owned(),
             name: topic.name.clone(),
@@ -129,38 +152,25 @@ impl Client {
             partitions: 0,
             was_there: partitions > 0,
             check: Mutex::new(Check { asked: None, due: clock::now() + CHECK_EVERY, is_gone: false }),
-        };
-        let described = client.describe()?;
+        })
+    }
+
+    fn learn(&mut self, described: Described) -> Result<()> {
         let asked_at = clock::now();
-        let cluster = client.consumer.client().fetch_cluster_id(ANSWER_TIMEOUT);
+        let cluster = self.consumer.client().fetch_cluster_id(ANSWER_TIMEOUT);
         // Brokers that have no cluster id say so at once.
         if cluster.is_none() && asked_at.elapsed() >= ANSWER_TIMEOUT {
-            return Err(client.unreachable(ANSWER_TIMEOUT));
+            return Err(self.unreachable(ANSWER_TIMEOUT));
         }
-        client.identity = Identity { name: Some(topic.name.clone()), topic: described.id, cluster };
-        client.partitions = described.partitions;
-        Ok(client)
+        self.identity = Identity { name: Some(self.name.clone()), topic: described.id, cluster };
+        self.partitions = described.partitions;
+        Ok(())
     }
 
     fn describe(&self) -> Result<Described> {
-        let deadline = clock::now() + CONNECT_TIMEOUT;
-        let mut asked = self.ask()?;
-        let mut last = RDKafkaErrorCode::OperationTimedOut;
-        let code = loop {
-            match asked.poll(LOOK) {
-                Some(Ok(described)) => return Ok(described),
-                Some(Err(code)) if is_unknown(code) => {
-                    last = code;
-                    clock::wait(ASK_AGAIN, || false);
-                    asked = self.ask()?;
-                }
-                Some(Err(code)) => break code,
-                None => {}
-            }
-            self.listen()?;
-            if clock::now() >= deadline {
-                break last;
-            }
+        let code = match self.answer(true)? {
+            Ok(described) => return Ok(described),
+            Err(code) => code,
         };
         Err(match code {
             _ if is_passing(code) => self.unreachable(CONNECT_TIMEOUT),
@@ -170,6 +180,28 @@ impl Client {
             )),
             _ => topic_error(code, &self.name, &self.brokers),
         })
+    }
+
+    /// What the brokers say of the topic. One that is unknown is asked for again if it `should_be_there`.
+    fn answer(&self, should_be_there: bool) -> Result<Result<Described, RDKafkaErrorCode>> {
+        let deadline = clock::now() + CONNECT_TIMEOUT;
+        let mut asked = self.ask()?;
+        let mut last = RDKafkaErrorCode::OperationTimedOut;
+        loop {
+            match asked.poll(LOOK) {
+                Some(Err(code)) if is_unknown(code) && should_be_there => {
+                    last = code;
+                    clock::wait(ASK_AGAIN, || false);
+                    asked = self.ask()?;
+                }
+                Some(answer) => return Ok(answer),
+                None => {}
+            }
+            self.listen()?;
+            if clock::now() >= deadline {
+                return Ok(Err(last));
+            }
+        }
     }
 
     /// Asks whether the topic is still the one that the client connected to.

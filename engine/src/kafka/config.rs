@@ -8,32 +8,10 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::errors::refused_options;
 use super::input::KafkaTopic;
+use super::options::{self, Role};
+use super::output::KafkaOutput;
 use super::source::PATIENCE;
 use crate::{Error, Result};
-
-/// Options that exactly-once reading needs as they are, and why another value is refused.
-const FIXED: &[(&str, &str, &str)] = &[
-    ("enable.auto.commit", "false", "offsets commit with the state and the outputs"),
-    ("enable.auto.offset.store", "false", "offsets commit with the state and the outputs"),
-    (
-        "auto.offset.reset",
-        "error",
-        "a position that is gone stops the job; where a first start begins is said with --from",
-    ),
-    ("isolation.level", "read_committed", "records of aborted transactions would be counted"),
-    ("enable.partition.eof", "true", "the end of a partition tells that its input is idle"),
-];
-
-/// Options that are given in another way.
-const ELSEWHERE: &[(&str, &str)] =
-    &[("bootstrap.servers", "--brokers"), ("statistics.interval.ms", "nothing: the engine needs it")];
-
-/// Options that have two names, and the one they are kept by.
-const ALIASES: &[(&str, &str)] = &[
-    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
-    ("sasl.mechanisms", "sasl.mechanism"),
-    ("metadata.broker.list", "bootstrap.servers"),
-];
 
 /// Options that hold secrets, which are never shown.
 const SECRET: &[&str] = &["password", "secret", "ssl.key.pem", "oauthbearer", "jaas"];
@@ -41,7 +19,8 @@ const SECRET: &[&str] = &["password", "secret", "ssl.key.pem", "oauthbearer", "j
 /// A Kafka cluster: addresses of some of its brokers, and how clients connect to them.
 ///
 /// Every option of [librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md) passes through
-/// [`set`](Self::set), but those that exactly-once reading needs as they are.
+/// [`set`](Self::set), but those that exactly-once reading and writing need as they are. An option that only readers or
+/// only writers take goes to those.
 ///
 /// ```
 /// use headwater::kafka::{Sasl, Start, Tls};
@@ -74,9 +53,7 @@ impl Kafka {
     /// [`check`](Self::check), and when the job starts.
     #[must_use]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        let key = key.into();
-        let kept = ALIASES.iter().find(|(alias, _)| *alias == key).map(|(_, kept)| (*kept).to_owned());
-        self.options.insert(kept.unwrap_or(key), value.into());
+        self.options.insert(options::kept(key.into()), value.into());
         self
     }
 
@@ -111,17 +88,29 @@ impl Kafka {
         KafkaTopic::new(self.clone(), name.into())
     }
 
+    /// A topic of the cluster, to be written.
+    pub fn output(&self, name: impl Into<String>) -> KafkaOutput {
+        KafkaOutput::new(self.clone(), name.into())
+    }
+
     /// The addresses, as they were given.
     pub fn brokers(&self) -> &str {
         &self.brokers
     }
 
+    /// Whether one of the addresses is the same.
+    pub(crate) fn shares_broker(&self, other: &Self) -> bool {
+        let mut ours = self.brokers.split(',').map(str::trim);
+        ours.any(|broker| other.brokers.split(',').any(|other| other.trim() == broker))
+    }
+
     /// Checks the options without a connection.
     ///
     /// # Errors
-    /// `Config` for an option that is unknown, has a wrong value, or would break exactly-once reading.
+    /// `Config` for an option that is unknown, has a wrong value, or would break exactly-once reading or writing.
     pub fn check(&self) -> Result<()> {
-        self.client_config(&[]).map(drop)
+        self.client_config(Role::Consumer, &[])?;
+        self.client_config(Role::Producer, &[]).map(drop)
     }
 
     /// The value of an option that is a number.
@@ -129,49 +118,25 @@ impl Kafka {
         self.options.get(key)?.parse().ok()
     }
 
-    /// Options for a client; `defaults` hold where the user has said nothing.
-    pub(super) fn client_config(&self, defaults: &[(&str, String)]) -> Result<ClientConfig> {
+    /// Options for a client of this kind; `defaults` hold where the user has said nothing.
+    pub(super) fn client_config(&self, role: Role, defaults: &[(&str, String)]) -> Result<ClientConfig> {
         self.check_brokers()?;
-        self.check_fixed()?;
+        options::check(&self.options, role)?;
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers).set("client.id", "headwater");
         for (key, value) in defaults {
             config.set(*key, value);
         }
-        for (key, value) in &self.options {
+        for (key, value) in self.options.iter().filter(|(key, _)| role.takes(key)) {
             config.set(key, value);
         }
-        for (key, value, _) in FIXED {
-            config.set(*key, *value);
+        for (key, value) in role.fixed() {
+            config.set(key, value);
         }
         let is_debugged = self.options.contains_key("debug");
         config.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         // Each is checked by itself.
         config.create_native_config().map_err(|error| refused_options(&error))?;
-        Ok(config)
-    }
-
-    /// Options for a producer: those of the user that concern one, over `defaults`.
-    pub(super) fn producer_config(&self, defaults: &[(&str, String)]) -> Result<ClientConfig> {
-        self.plain_config(defaults)
-    }
-
-    /// Options for a client that asks questions.
-    pub(super) fn admin_config(&self) -> Result<ClientConfig> {
-        self.plain_config(&[])
-    }
-
-    fn plain_config(&self, defaults: &[(&str, String)]) -> Result<ClientConfig> {
-        self.check_brokers()?;
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("client.id", "headwater");
-        for (key, value) in defaults {
-            config.set(*key, value);
-        }
-        const CONNECTION: &[&str] = &["security.", "sasl.", "ssl.", "socket.", "broker.", "debug", "reconnect."];
-        for (key, value) in self.options.iter().filter(|(key, _)| CONNECTION.iter().any(|of| key.starts_with(of))) {
-            config.set(key, value);
-        }
         Ok(config)
     }
 
@@ -187,22 +152,6 @@ impl Kafka {
             ))),
             None => Ok(()),
         }
-    }
-
-    fn check_fixed(&self) -> Result<()> {
-        for (key, needed, why) in FIXED {
-            if let Some(value) = self.options.get(*key).filter(|value| value != needed) {
-                return Err(Error::config(format!(
-                    "Kafka option {key}={value} would break exactly-once reading: {why}; leave it out"
-                )));
-            }
-        }
-        for (key, instead) in ELSEWHERE {
-            if self.options.contains_key(*key) {
-                return Err(Error::config(format!("Kafka option {key} is not set in this way; use {instead}")));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -310,12 +259,38 @@ mod tests {
             let text = refusal(&Kafka::at("a:1").set(key, value));
             assert!(text.contains(key) && text.contains("exactly-once"), "{text}");
         }
+        for (key, value) in [
+            ("enable.idempotence", "false"),
+            ("acks", "1"),
+            ("request.required.acks", "1"),
+            ("max.in.flight.requests.per.connection", "6"),
+            ("retries", "0"),
+            ("queuing.strategy", "lifo"),
+            ("allow.auto.create.topics", "true"),
+        ] {
+            let text = refusal(&Kafka::at("a:1").set(key, value));
+            assert!(text.contains("what writing guarantees: ") && text.contains("; leave it out"), "{text}");
+        }
+        assert!(refusal(&Kafka::at("a:1").set("transactional.id", "me")).contains("gives each instance"));
+        Kafka::at("a:1").set("acks", "-1").set("max.in.flight", "5").check().unwrap();
+    }
+
+    #[test]
+    fn a_client_gets_no_options_of_the_other_kind() {
+        let kafka =
+            Kafka::at("a:1").set("fetch.min.bytes", "2").set("linger.ms", "9").set("socket.keepalive.enable", "true");
+        let config = |role| kafka.client_config(role, &[]).unwrap();
+        let has = |role, key| config(role).get(key).is_some();
+        let keys = ["fetch.min.bytes", "isolation.level", "linger.ms", "enable.idempotence", "socket.keepalive.enable"];
+        assert_eq!(keys.map(|key| has(Role::Consumer, key)), [true, true, false, false, true]);
+        assert_eq!(keys.map(|key| has(Role::Producer, key)), [false, false, true, true, true]);
+        assert_eq!(keys.map(|key| has(Role::Admin, key)), [false, false, false, false, true]);
     }
 
     #[test]
     fn an_option_is_the_same_by_both_names() {
         let kafka = Kafka::at("a:1").set("max.partition.fetch.bytes", "70000").set("sasl.mechanisms", "PLAIN");
-        let config = kafka.client_config(&[("fetch.message.max.bytes", "80000".to_owned())]).unwrap();
+        let config = kafka.client_config(Role::Consumer, &[("fetch.message.max.bytes", "80000".to_owned())]).unwrap();
         assert_eq!(config.get("fetch.message.max.bytes"), Some("70000"));
         assert_eq!(config.get("max.partition.fetch.bytes"), None);
         assert!(format!("{:?}", kafka.tls(Tls::default())).contains("SASL_SSL"));

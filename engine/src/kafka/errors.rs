@@ -3,7 +3,9 @@
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::plain::Described;
 use crate::Error;
+use crate::bad_record::shortened;
 
 /// An error as librdkafka told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,56 @@ pub(super) fn topic_error(code: Code, topic: &str, brokers: &str) -> Error {
         }
         _ => Error::unavailable(format!("Kafka at {brokers} cannot describe topic {topic}: {code}")),
     }
+}
+
+/// The error for a topic that cannot be written.
+pub(super) fn output_error(code: Code, topic: &str, brokers: &str) -> Error {
+    match code {
+        _ if is_unknown(code) => Error::config(format!(
+            "Kafka at {brokers} has no topic {topic} any more; create it again: {}",
+            create_by_hand(brokers, topic, None)
+        )),
+        Code::TopicAuthorizationFailed => Error::config(format!(
+            "Kafka at {brokers} does not let this client write topic {topic}; allow its user Write and Describe on it"
+        )),
+        Code::ClusterAuthorizationFailed => Error::config(format!(
+            "Kafka at {brokers} does not let this client write without repeating records; allow its user \
+             IdempotentWrite on the cluster"
+        )),
+        Code::InvalidTopic => Error::config(format!("Kafka takes no topic called {topic}; give another name")),
+        _ => Error::unavailable(format!("Kafka at {brokers} does not take records for topic {topic}: {code}")),
+    }
+}
+
+/// The error for a record that was not delivered.
+pub(super) fn undelivered(code: Code, record: &Described, brokers: &str, reason: Option<String>) -> Error {
+    let Described { topic, key, bytes } = record;
+    let key = key.as_ref().map_or_else(|| "no key".to_owned(), |key| format!("key {}", shortened(key)));
+    let refused = format!("Kafka topic {topic} refuses a record of {bytes} bytes with {key}");
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize => Error::record(format!(
+            "{refused}: it is too large, or the batch that it came in; raise max.message.bytes of the topic and \
+             message.max.bytes of --kafka, or choose another policy with `.too_large(…)`"
+        )),
+        Code::InvalidTimestamp => Error::record(format!(
+            "{refused}: its timestamp is too far from the broker's time; correct what `.timestamp(…)` gives, or raise \
+             message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic"
+        )),
+        Code::InvalidRecord => Error::record(format!(
+            "{refused}: it does not fit the topic's settings; if that is compacted, give records a key with `.key(…)`"
+        )),
+        Code::Fatal => {
+            let reason = reason.unwrap_or_else(|| code.to_string());
+            Error::unavailable(format!("Kafka at {brokers} takes no more records for topic {topic}: {reason}"))
+        }
+        _ => output_error(code, topic, brokers),
+    }
+}
+
+/// The command that creates a topic, for people to copy.
+pub(super) fn create_by_hand(brokers: &str, topic: &str, partitions: Option<i32>) -> String {
+    let partitions = partitions.map_or("N".to_owned(), |number| number.to_string());
+    format!("kafka-topics --bootstrap-server {brokers} --create --topic {topic} --partitions {partitions}")
 }
 
 /// The error for options that librdkafka refuses.

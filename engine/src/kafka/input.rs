@@ -75,11 +75,6 @@ impl KafkaTopic {
         Self { kafka, name, start: Start::Earliest, until_end: false, memory_bytes: MEMORY_BYTES }
     }
 
-    /// The broker's name of it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Begins elsewhere than at the oldest records, at the job's first start.
     #[must_use]
     pub fn from(mut self, start: Start) -> Self {
@@ -95,6 +90,16 @@ impl KafkaTopic {
     pub fn until_end(mut self) -> Self {
         self.until_end = true;
         self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its cluster.
+    pub fn cluster(&self) -> &Kafka {
+        &self.kafka
     }
 
     /// Fetches at most about so much ahead, over all partitions. A job gives its inputs a share of `--memory`.

@@ -11,6 +11,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::config::Kafka;
 use super::errors::{is_passing, refused_options, topic_error};
+use super::options::Role;
 use crate::{Error, Result};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ impl Admin {
     /// # Errors
     /// `Config` for wrong options.
     pub fn new(kafka: &Kafka) -> Result<Self> {
-        let config = kafka.admin_config()?;
+        let config = kafka.client_config(Role::Admin, &[])?;
         let client = config.create().map_err(|error| refused_options(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -145,7 +146,8 @@ pub(super) fn ensure(kafka: &Kafka, admin: &Admin, state: &str, lock: &str, shar
 }
 
 fn partitions(kafka: &Kafka, topic: &str) -> Result<u16> {
-    let consumer: BaseConsumer = kafka.admin_config()?.create().map_err(|error| refused_options(&error))?;
+    let consumer: BaseConsumer =
+        kafka.client_config(Role::Admin, &[])?.create().map_err(|error| refused_options(&error))?;
     let deadline = crate::clock::now() + ANSWER_TIMEOUT;
     // A broker that has just made a topic may not know it yet.
     loop {

@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::config::Kafka;
 use super::errors::refused_options;
 use super::ffi::{GroupMember, group_member};
+use super::options::Role;
 use super::told::Told;
 use crate::{Error, Kind, Result};
 
@@ -83,7 +84,7 @@ impl Membership {
         if is_static {
             options.push(("group.instance.id", instance.to_owned()));
         }
-        let mut config = kafka.client_config(&options)?;
+        let mut config = kafka.client_config(Role::Consumer, &options)?;
         // Nothing is ever written to the topic, so where it is read from says nothing.
         config.set("auto.offset.reset", "latest");
         let context = Group::default();

@@ -12,6 +12,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::errors::refused_options;
 use super::marker::Token;
+use super::options::Role;
 use super::reader::{LastMarker, Reader};
 use super::session::{Local, Session, bytes_of, save};
 use super::transactions::fence;
@@ -212,7 +213,7 @@ impl Session {
 
     pub(super) fn asker(&self, isolation: &str) -> Result<BaseConsumer> {
         let options = [("group.id", self.job.clone()), ("client.id", format!("{}-asks", self.instance))];
-        let mut config = self.kafka.client_config(&options)?;
+        let mut config = self.kafka.client_config(Role::Consumer, &options)?;
         config.set("isolation.level", isolation);
         config.create().map_err(|error| refused_options(&error))
     }

@@ -44,10 +44,7 @@ impl Position {
         for word in words {
             match word.split_once('=')? {
                 ("epoch", epoch) => position.leader_epoch = Some(epoch.parse().ok()?),
-                ("topic", id) => position.identity.topic = Some(id.to_owned()),
-                ("cluster", id) => position.identity.cluster = Some(id.to_owned()),
-                ("name", name) => position.identity.name = Some(name.to_owned()),
-                _ => return None,
+                (key, value) => position.identity.take(key, value)?,
             }
         }
         Some(position)
@@ -60,20 +57,35 @@ impl fmt::Display for Position {
         if let Some(epoch) = self.leader_epoch {
             write!(f, " epoch={epoch}")?;
         }
-        if let Some(id) = &self.identity.topic {
-            write!(f, " topic={id}")?;
-        }
-        if let Some(id) = &self.identity.cluster {
-            write!(f, " cluster={id}")?;
-        }
-        if let Some(name) = &self.identity.name {
-            write!(f, " name={name}")?;
+        write!(f, "{}", self.identity)
+    }
+}
+
+impl fmt::Display for Identity {
+    /// A space before each word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, value) in [("topic", &self.topic), ("cluster", &self.cluster), ("name", &self.name)] {
+            if let Some(value) = value {
+                write!(f, " {key}={value}")?;
+            }
         }
         Ok(())
     }
 }
 
 impl Identity {
+    /// Takes a word that [`Display`](fmt::Display) has written.
+    pub fn take(&mut self, key: &str, value: &str) -> Option<()> {
+        let part = match key {
+            "topic" => &mut self.topic,
+            "cluster" => &mut self.cluster,
+            "name" => &mut self.name,
+            _ => return None,
+        };
+        *part = Some(value.to_owned());
+        Some(())
+    }
+
     /// What is known now, and of the rest what was known `before`: brokers do not always tell.
     pub fn or(&self, before: Self) -> Self {
         let now = self.clone();

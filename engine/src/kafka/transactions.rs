@@ -10,6 +10,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::config::Kafka;
 use super::errors::{is_unknown, unreachable};
 use super::ffi::{Delivered, GroupMember, GroupOffset, RawProducer, TransactionError};
+use super::options::Role;
 use super::told::Told;
 use crate::sink::{Outgoing, Produce};
 use crate::{Error, Kind, Result, clock};
@@ -268,7 +269,7 @@ fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration) -> Result<R
         ("partitioner", "murmur2_random".to_owned()),
         ("reconnect.backoff.max.ms", "1000".to_owned()),
     ];
-    let config = kafka.producer_config(&options)?;
+    let config = kafka.client_config(Role::Producer, &options)?;
     let told = Told::default();
     let raw = RawProducer::new(&config, told.clone()).map_err(|error| super::errors::refused_options(&error))?;
     let deadline = clock::now() + INIT_MAX;

@@ -158,15 +158,20 @@ impl Watch {
     }
 }
 
+/// Takes a line of librdkafka's log.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!("librdkafka: {facility}: {message}");
+        }
+        // What matters of these comes as an error or in the statistics, too.
+        _ => tracing::debug!("librdkafka: {facility}: {message}"),
+    }
+}
+
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!("librdkafka: {facility}: {message}");
-            }
-            // What matters of these comes as an error or in the statistics, too.
-            _ => tracing::debug!("librdkafka: {facility}: {message}"),
-        }
+        log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use headwater::Topic;
 use headwater::binding::{Output, sink_for};
 use headwater::format::{Json, Lines};
 use headwater::sink::{Captured, Chunk, FileSink, Sink, SinkCommitter, move_aside};
@@ -119,7 +120,7 @@ fn a_committed_output_may_be_moved() {
 fn an_output_that_was_something_else_is_a_mistake_not_damage() {
     let folder = Folder::new();
     let (sink, committed) = with_one_line(&folder);
-    let stdout = sink_for::<String, _>(&Output::Stdout, "out", Lines).unwrap();
+    let stdout = sink_for(&Output::Stdout, &Topic::lines::<String>("out")).unwrap();
     for error in [sink.open(Some("")).err().unwrap(), stdout.open(Some(&committed)).err().unwrap()] {
         assert_eq!(error.kind(), headwater::Kind::Config, "{error}");
         assert!(error.message().contains("bind the topic as it was bound, or start over with --fresh"), "{error}");
@@ -269,10 +270,11 @@ fn waiting_ends_when_another_thread_commits() {
 
 #[test]
 fn a_sink_for_other_records_is_refused() {
+    let numbers = Topic::json::<u64>("numbers");
     let output = Output::of(Captured::<u32>::new());
-    assert!(sink_for::<u32, _>(&output, "numbers", Json).is_ok());
+    assert!(sink_for(&output, &Topic::json::<u32>("numbers")).is_ok());
     let expected = "topic numbers has records of type u64, and is bound to a sink of another type";
-    Folder::new().assert_config(sink_for::<u64, _>(&output, "numbers", Json), expected);
-    assert_eq!(sink_for::<u64, _>(&Output::Stdout, "numbers", Json).unwrap().describe(), "standard output");
-    assert_eq!(sink_for::<u64, _>(&Output::File("out".into()), "numbers", Json).unwrap().describe(), "file out");
+    Folder::new().assert_config(sink_for(&output, &numbers), expected);
+    assert_eq!(sink_for(&Output::Stdout, &numbers).unwrap().describe(), "standard output");
+    assert_eq!(sink_for(&Output::File("out".into()), &numbers).unwrap().describe(), "file out");
 }
