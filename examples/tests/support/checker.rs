@@ -42,6 +42,16 @@ enum Made {
     Part(Part),
 }
 
+impl Made {
+    /// The links of a key are in one partition, in their order; its parts are in several.
+    fn key(&self) -> String {
+        match self {
+            Self::Link(link) => link.key.clone(),
+            Self::Part(part) => format!("{}-{}", part.key, part.part),
+        }
+    }
+}
+
 type Step<'a> = Turn<'a, String, End, Made>;
 
 fn main() -> ExitCode {
@@ -68,8 +78,8 @@ fn main() -> ExitCode {
                 },
             )
             .branch(|made: &Made| matches!(made, Made::Link(_)));
-        links.sink(Topic::json("links"));
-        parts.sink(Topic::json("parts"));
+        links.sink(Topic::json("links").key(Made::key));
+        parts.sink(Topic::json("parts").key(Made::key));
         job
     })
 }
