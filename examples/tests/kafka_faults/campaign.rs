@@ -83,8 +83,9 @@ impl Campaign {
             let (from, total) = (now(), faults.len());
             let done = kind.inject(self);
             let (healed, to) = (Instant::now(), now());
-            let outcome = done.and_then(|()| self.progress());
-            let time = healed.elapsed();
+            let waited = done.clone().unwrap_or_default();
+            let outcome = done.and_then(|_| self.progress());
+            let time = waited + healed.elapsed();
             println!("{from} to {to}  {:>3}/{total} {kind:?}: on after {} ms", number + 1, time.as_millis());
             if let Err(error) = outcome {
                 self.fail(&format!("fault {} of {total}, {kind:?}: {error}", number + 1));
@@ -261,7 +262,7 @@ fn copy_logs(from: &Path, to: &Path) {
 fn every_output_is_there_once_whatever_happens() {
     let seed = seed("every_output_is_there_once_whatever_happens");
     let seconds = Duration::from_secs;
-    let timeouts = Timeouts { session: seconds(3), transaction: seconds(5) };
+    let timeouts = Timeouts { session: seconds(4), transaction: seconds(6) };
     let (hits, lateness) = if torture() { (30, seconds(30)) } else { (1, seconds(8)) };
     let mut campaign = Campaign::start(seed, timeouts, lateness);
     campaign.run(&chosen(), chosen_hits().unwrap_or(hits));

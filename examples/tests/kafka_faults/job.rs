@@ -67,7 +67,7 @@ impl Instance {
         for option in ["transaction", "message"] {
             command.args(["--kafka", &format!("{option}.timeout.ms={}", transaction.as_millis())]);
         }
-        command.args(["--commit-interval", "100ms", "--workers", "2", "--memory", "32MB"]);
+        command.args(["--commit-interval", "100ms", "--workers", "2", "--memory", "32MB", "-v"]);
         command.args(["--parts", &PARTS_EACH.to_string()]);
         command
     }
@@ -123,9 +123,14 @@ impl Instance {
         Some(format!("{} ended with {code:?}: {}", self.name, self.last_words()))
     }
 
+    /// All that it has said.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of what it has said.
     pub fn last_words(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.said();
         let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(3)..].join(" | ")
     }

@@ -1,6 +1,6 @@
 //! The kinds of faults, and how each is done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headwater::prelude::Random;
 use rustix::process::Signal;
@@ -68,11 +68,11 @@ pub fn chosen_hits() -> Option<usize> {
 const COMES: Duration = Duration::from_secs(40);
 
 impl Kind {
-    /// Does it, until it is over.
+    /// Does it, until it is over. Returns how long the job has taken to go on, as far as that was waited for.
     ///
     /// # Errors
     /// What the job did not do meanwhile.
-    pub fn inject(self, campaign: &mut Campaign) -> Result<(), String> {
+    pub fn inject(self, campaign: &mut Campaign) -> Result<Duration, String> {
         match self {
             Self::Kill => {
                 let active = campaign.active();
@@ -84,9 +84,11 @@ impl Kind {
             Self::Takeover => {
                 let active = campaign.active();
                 campaign.instances[active].kill();
+                let killed = Instant::now();
                 let taken = campaign.progress();
+                let time = killed.elapsed();
                 campaign.instances[active].start();
-                taken?;
+                return taken.map(|()| time);
             }
             Self::Freeze => {
                 let active = campaign.active();
@@ -130,9 +132,9 @@ impl Kind {
                 let act = *campaign.random.pick(&[Act::CutBefore, Act::CutAfter]);
                 trap(campaign, api, act)?;
             }
-            Self::DiskFull => full_disk(campaign),
+            Self::DiskFull => full_disk(campaign)?,
         }
-        Ok(())
+        Ok(Duration::ZERO)
     }
 }
 
@@ -170,17 +172,28 @@ fn await_stage(campaign: &mut Campaign, trap: &Trap, holds: impl Fn(&Stage) -> b
     came.then_some(()).ok_or_else(|| format!("waited {COMES:?} for {what}"))
 }
 
-/// The disk is full while the instance runs, and half of the times when it starts.
-fn full_disk(campaign: &mut Campaign) {
+/// The disk is full until the instance has noticed, while it runs and half of the times already when it starts. Tables are
+/// written at least every half minute.
+fn full_disk(campaign: &mut Campaign) -> Result<(), String> {
     let active = campaign.active();
-    campaign.instances[active].disk.fill();
-    if campaign.random.below(2) == 0 {
+    let said = campaign.instances[active].said().len();
+    let is_start = campaign.random.below(2) == 0;
+    if is_start {
         campaign.instances[active].kill();
+    }
+    campaign.instances[active].disk.fill();
+    if is_start {
         campaign.instances[active].start();
     }
-    let time = Duration::from_secs(2) + campaign.within(10_000);
-    campaign.wait(time);
+    let notices = |campaign: &Campaign| {
+        let instance = &campaign.instances[active];
+        // A store that is opened gives back what it had allotted ahead.
+        instance.disk.fill();
+        instance.said()[said..].contains("disk")
+    };
+    let noticed = campaign.wait_for(Duration::from_secs(50), notices);
     campaign.instances[active].disk.free();
+    noticed.then_some(()).ok_or_else(|| "nobody has noticed that the disk is full".to_owned())
 }
 
 /// Every kind as often as wanted, in an order of its own.

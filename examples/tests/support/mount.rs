@@ -1,6 +1,6 @@
 //! Small disks.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,9 +36,9 @@ impl Disk {
         assert!(as_root("mount").args(["-o", &size]).arg(&self.at).status().unwrap().success());
     }
 
-    /// Takes all the room that is left.
+    /// Takes all the room that is left, again and again if it must.
     pub fn fill(&self) {
-        let mut ballast = File::create(self.ballast()).unwrap();
+        let mut ballast = OpenOptions::new().create(true).append(true).open(self.ballast()).unwrap();
         for size in [1 << 16, 1] {
             let zeros = vec![0; size];
             while ballast.write_all(&zeros).is_ok() {}
