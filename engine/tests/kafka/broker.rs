@@ -24,7 +24,7 @@ pub const AT_MOST: Duration = Duration::from_secs(30);
 pub struct Broker {
     pub address: String,
     /// Port and data directory of one that is ours.
-    own: Option<(u16, PathBuf)>,
+    pub own: Option<(u16, PathBuf)>,
     /// What it is started with, KEY=VALUE.
     settings: Vec<String>,
 }

@@ -236,6 +236,11 @@ impl Campaign {
         let kept = std::env::temp_dir().join(format!("headwater-faults-{}", self.seed));
         copy_logs(self.directory.path(), &kept);
         std::fs::write(kept.join("broker.txt"), rest::describe(&self.cluster)).unwrap();
+        let (_, data) = self.cluster.broker.own.as_ref().unwrap();
+        for log in ["broker.log", "previous.log"] {
+            // Of a broker that was started once there is no previous one.
+            std::fs::copy(data.join(log), kept.join(log)).ok();
+        }
         self.instances.iter_mut().for_each(Instance::kill);
         panic!("HEADWATER_SEED={}: {error}\nThe logs are in {}", self.seed, kept.display());
     }

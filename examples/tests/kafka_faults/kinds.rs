@@ -81,24 +81,8 @@ impl Kind {
                 campaign.wait(time);
                 campaign.instances[active].start();
             }
-            Self::Takeover => {
-                let active = campaign.active();
-                campaign.instances[active].kill();
-                let killed = Instant::now();
-                let taken = campaign.progress();
-                let time = killed.elapsed();
-                campaign.instances[active].start();
-                return taken.map(|()| time);
-            }
-            Self::Freeze => {
-                let active = campaign.active();
-                campaign.instances[active].signal(Signal::STOP);
-                let timeouts = campaign.timeouts;
-                let missed = timeouts.session.max(timeouts.transaction) + Duration::from_secs(2);
-                let time = missed + campaign.within(3_000);
-                campaign.wait(time);
-                campaign.instances[active].signal(Signal::CONT);
-            }
+            Self::Takeover => return take_over(campaign),
+            Self::Freeze => freeze(campaign),
             Self::BrokerKill => {
                 campaign.cluster.broker.dev("kill");
                 let time = campaign.within(3_000);
@@ -136,6 +120,27 @@ impl Kind {
         }
         Ok(Duration::ZERO)
     }
+}
+
+/// Returns how long the other instance has taken.
+fn take_over(campaign: &mut Campaign) -> Result<Duration, String> {
+    let active = campaign.active();
+    campaign.instances[active].kill();
+    let killed = Instant::now();
+    let taken = campaign.progress();
+    let time = killed.elapsed();
+    campaign.instances[active].start();
+    taken.map(|()| time)
+}
+
+fn freeze(campaign: &mut Campaign) {
+    let active = campaign.active();
+    campaign.instances[active].signal(Signal::STOP);
+    let timeouts = campaign.timeouts;
+    let missed = timeouts.session.max(timeouts.transaction) + Duration::from_secs(2);
+    let time = missed + campaign.within(3_000);
+    campaign.wait(time);
+    campaign.instances[active].signal(Signal::CONT);
 }
 
 /// Does something to the next request of a kind, and waits until it is done.

@@ -45,11 +45,18 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
 /// What the broker knows of the job: members, offsets and transactions.
 pub fn describe(cluster: &Cluster) -> String {
     let group = ["consumer-groups", "--describe", "--group", JOB];
-    let questions = [[&group[..], &["--members", "--verbose"]].concat(), group.to_vec(), vec!["transactions", "list"]];
+    let questions = [
+        [&group[..], &["--members", "--verbose"]].concat(),
+        group.to_vec(),
+        vec!["transactions", "list"],
+        // Open for more than a minute, as it sees it.
+        vec!["transactions", "find-hanging", "--broker-id", "1", "--max-transaction-timeout", "1"],
+    ];
     let answers = questions.iter().map(|question| {
         let output = cluster.broker.command("tool").args(question).output().unwrap();
         let [said, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
         format!("{}\n{said}{errors}\n", question.join(" "))
     });
-    answers.collect()
+    let stuck = check(cluster).err().unwrap_or_default();
+    answers.chain([stuck]).collect()
 }
