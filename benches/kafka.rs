@@ -13,18 +13,16 @@ mod common;
 #[allow(dead_code, reason = "the flagship's own benchmark takes the rest")]
 #[path = "flagship/jobs.rs"]
 mod jobs;
+#[path = "common/raw.rs"]
+mod raw;
 
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
 
-use common::bars::{Bars, Rounds, Run, median};
-use common::cpu;
-use headwater::format::{Decode, RawRecord};
-use headwater::kafka::{Kafka, KafkaSource, KafkaTopic};
+use common::bars::{Bars, Rounds, median};
+use headwater::kafka::Kafka;
 use headwater::prelude::*;
-use headwater::source::{Poll, Polled, Source};
 use jobs::Transactions;
 
 #[global_allocator]
@@ -46,7 +44,7 @@ fn main() -> ExitCode {
     let mut flagship = Rounds::of("flagship from Kafka, 1 M users, 1 s");
     let mut files = Rounds::of("the same from JSON Lines");
     for _ in 0..ROUNDS {
-        raw.push(read(&topic));
+        raw.push(raw::read(&topic, RECORDS));
         flagship.push(transactions.run_from(Input::Kafka(topic.clone()), MEMORY_BYTES));
         files.push(transactions.run(MEMORY_BYTES));
     }
@@ -73,37 +71,4 @@ fn tool(brokers: &str, arguments: &[&str], input: Stdio) {
     let mut tool = Command::new(script);
     tool.arg("tool").args(arguments).args(["--bootstrap-server", brokers]).stdin(input).stdout(Stdio::null());
     assert!(tool.status().unwrap().success(), "a broker at {brokers}: dev/kafka start");
-}
-
-/// Looks at the length of values alone.
-#[derive(Clone)]
-struct Length;
-
-impl Decode<usize> for Length {
-    fn decode(&self, payload: &[u8]) -> headwater::Result<usize> {
-        Ok(payload.len())
-    }
-
-    fn decode_record(&self, record: &dyn RawRecord) -> headwater::Result<usize> {
-        Ok(record.value().map_or(0, <[u8]>::len))
-    }
-}
-
-fn read(topic: &KafkaTopic) -> Run {
-    let source = KafkaSource::new(topic.clone(), Length);
-    let (began, before) = (Instant::now(), cpu());
-    let mut partition = source.open("0", None).unwrap();
-    let mut polled = Polled::default();
-    let mut records = 0;
-    loop {
-        polled.records.clear();
-        match partition.poll(&mut polled, 1024).unwrap() {
-            Poll::Records => records += polled.records.len() as u64,
-            Poll::Wait(wait) => std::thread::sleep(wait),
-            Poll::Quiet => panic!("it is read until its end"),
-            Poll::End => break,
-        }
-    }
-    assert_eq!(records, RECORDS, "the run is void");
-    Run { records, wall: began.elapsed(), cpu: cpu() - before }
 }

@@ -2,10 +2,11 @@
 //!
 //!     cargo run --example transaction_alerts -- --live
 //!     cargo run --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl --state alerts.state
+//!     cargo run --features kafka --example transaction_alerts -- --brokers localhost:9092 --topic transactions --alerts alerts
 //!     cargo run --example transaction_alerts -- explain
 //!
-//! Without `--input` the transactions come from a generator, where a day passes in seconds (`payments/mod.rs`, which
-//! also has the type `Transaction`).
+//! Without `--input` or `--brokers` the transactions come from a generator, where a day passes in seconds
+//! (`payments/mod.rs`, which also has the type `Transaction`). In Kafka, alerts have their user as the key.
 //!
 //! Read the pipeline in `job` from above: *where* in time transactions are put together (`window`), *what* is computed
 //! (`count`), and *when* a result is sent (`once`: the first time that it holds, and at once, not when the day is over).
@@ -30,16 +31,16 @@ struct Alert {
     count: u64,
 }
 
-fn job() -> Job {
+fn job(transactions: &str, alerts: &str) -> Job {
     let job = Job::new("transaction-alerts");
-    job.source(Topic::json::<Transaction>("transactions"))
+    job.source(Topic::json::<Transaction>(transactions))
         .event_time(|tx| tx.at, Lateness::minutes(5))
         .key_by_ref(|tx| &tx.user)
         .window(Tumbling::days(1))
         .count()
         .once(|count| *count > 10)
         .map(|pane| Alert { user: pane.key, day: pane.window.start, count: pane.value })
-        .sink(Topic::json("alerts"));
+        .sink(Topic::json::<Alert>(alerts).key_ref(|alert| &alert.user));
     job
 }
 
@@ -52,16 +53,28 @@ struct Flags {
     /// Users that the generator's app has; they make three transactions in two days
     #[arg(long, default_value_t = 200_000, value_name = "N")]
     users: u64,
+
+    /// Kafka topic to read with --brokers, instead of `transactions`
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+
+    /// Kafka topic to write to with --brokers, instead of standard output
+    #[arg(long, value_name = "NAME")]
+    alerts: Option<String>,
 }
 
 fn main() -> ExitCode {
     Job::main_with(|flags: Flags| {
-        let job = job();
-        // What the topics stand for unless the command line says otherwise.
-        let app = Payments::new(flags.users);
-        let transactions = Generator::new(1, move |number, random| app.transaction(number, random));
-        job.bind_input("transactions", Input::of(transactions.rate(flags.rate)));
-        job.bind_output("alerts", Output::Stdout);
+        let job = job(flags.topic.as_deref().unwrap_or("transactions"), flags.alerts.as_deref().unwrap_or("alerts"));
+        // What the topics stand for unless the command line says otherwise. One that it names is in Kafka.
+        if flags.topic.is_none() {
+            let app = Payments::new(flags.users);
+            let transactions = Generator::new(1, move |number, random| app.transaction(number, random));
+            job.bind_input("transactions", Input::of(transactions.rate(flags.rate)));
+        }
+        if flags.alerts.is_none() {
+            job.bind_output("alerts", Output::Stdout);
+        }
         job
     })
 }
@@ -83,7 +96,7 @@ mod tests {
     }
 
     fn alerts(transactions: Vec<Transaction>) -> Vec<Alert> {
-        let (job, alerts) = (job(), Captured::new());
+        let (job, alerts) = (job("transactions", "alerts"), Captured::new());
         job.bind_input("transactions", Input::of(Rows::new(transactions)));
         job.bind_output("alerts", Output::of(alerts.clone()));
         job.run(&RunOptions::default(), &Control::default()).unwrap();

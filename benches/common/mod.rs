@@ -3,6 +3,7 @@
 
 pub mod bars;
 
+use std::fmt::Display;
 use std::path::Path;
 
 use headwater::prelude::*;
@@ -43,7 +44,11 @@ pub struct Alert {
 
 /// The user of record `n`: uniform, and the same in every run.
 pub fn user(n: u64, users: u64) -> Text {
-    Text::from(format!("user-{:08}", Random::new(7, n).below(users)).as_str())
+    user_name(Random::new(7, n).below(users))
+}
+
+pub fn user_name(number: u64) -> Text {
+    Text::from(format!("user-{number:08}").as_str())
 }
 
 /// Record `n` happens this long after the day's start: all of a run within the day.
@@ -67,7 +72,12 @@ pub fn transaction(n: u64, users: u64) -> Transaction {
 
 /// CPU time of this process and of all its threads, ended ones too, in steps of ten milliseconds.
 pub fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    cpu_of("self")
+}
+
+/// The same of the process with this id, also when it has ended and nobody waited for it yet.
+pub fn cpu_of(process: impl Display) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
@@ -94,25 +104,28 @@ pub fn user_count(users: u64) -> String {
     if users < 1_000_000 { format!("{} k", users / 1_000) } else { format!("{} M", users / 1_000_000) }
 }
 
+/// A transaction as JSON with this id, which is a JSON value itself.
+pub fn line(tx: &Transaction, id: impl Display) -> String {
+    format!(
+        "{{\"id\":{id},\"user\":\"{}\",\"at\":{},\"amount\":{},\"currency\":\"{}\",\"merchant\":\"{}\",\
+         \"channel\":\"{}\",\"status\":\"{}\"}}",
+        tx.user,
+        tx.at.as_millis(),
+        tx.amount,
+        tx.currency,
+        tx.merchant,
+        tx.channel,
+        tx.status
+    )
+}
+
 /// Writes `records` transactions as JSON Lines.
 pub fn write_transactions(path: &Path, records: u64, users: u64) -> u64 {
     use std::io::Write;
     let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
     let mut bytes = 0;
     for n in 0..records {
-        let tx = transaction(n, users);
-        let line = format!(
-            "{{\"id\":{},\"user\":\"{}\",\"at\":{},\"amount\":{},\"currency\":\"{}\",\"merchant\":\"{}\",\
-             \"channel\":\"{}\",\"status\":\"{}\"}}\n",
-            tx.id,
-            tx.user,
-            tx.at.as_millis(),
-            tx.amount,
-            tx.currency,
-            tx.merchant,
-            tx.channel,
-            tx.status
-        );
+        let line = line(&transaction(n, users), n) + "\n";
         bytes += line.len() as u64;
         file.write_all(line.as_bytes()).unwrap();
     }
@@ -122,9 +135,14 @@ pub fn write_transactions(path: &Path, records: u64, users: u64) -> u64 {
 
 /// How many users pass ten transactions: counted without the engine.
 pub fn expected_alerts(records: u64, users: u64) -> u64 {
+    expected_users(records, users).count() as u64
+}
+
+/// The numbers of the users that pass ten transactions, in order: counted without the engine.
+pub fn expected_users(records: u64, users: u64) -> impl Iterator<Item = u64> {
     let mut counts = vec![0u32; users as usize];
     for n in 0..records {
         counts[Random::new(7, n).below(users) as usize] += 1;
     }
-    counts.into_iter().filter(|count| *count > 10).count() as u64
+    (0..).zip(counts).filter(|(_, count)| *count > 10).map(|(user, _)| user)
 }

@@ -79,7 +79,7 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
             written: BTreeMap::new(),
             lag: None,
             commits: 0,
-            rotation: state.shared.clone().map(Rotation::new),
+            rotation: state.shared.clone().map(|log| Rotation::new(log, options.changelog_bytes_min)),
         };
         let result = started.and_then(|()| coordinator.run());
         for peer in &peers {

@@ -16,6 +16,12 @@ pub(crate) fn wall() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// Waits, without holding up the thread.
+#[cfg(feature = "http")]
+pub(crate) async fn pause(duration: std::time::Duration) {
+    tokio::time::sleep(duration).await;
+}
+
 /// Waits, or until `enough` says so.
 pub(crate) fn wait(duration: std::time::Duration, enough: impl Fn() -> bool) {
     const LOOK_UP: std::time::Duration = std::time::Duration::from_millis(20);

@@ -8,7 +8,7 @@ use headwater_operators::Timestamp;
 use headwater_state::{Commit, Epoch, WriteBehind};
 
 use crate::commit_record::CommitRecord;
-use crate::progress::Committed;
+use crate::progress::{Committed, Phase, Step};
 use crate::report::{Counts, Inbound, Prepared, Report};
 use crate::rotation::Rotation;
 use crate::run::Control;
@@ -52,9 +52,10 @@ impl Coordinator<'_> {
     /// Runs epochs until every input has ended or somebody asks to stop. How many were committed.
     pub fn run(mut self) -> Result<u64> {
         self.control.progress.go_back(self.record.totals.records_in);
-        self.publish(Counts::default(), 0, Duration::ZERO);
+        self.publish(Counts::default(), Size::default(), Duration::ZERO);
         let base = self.record.totals.clone();
         let mut committed_last = self.settle(&base)?;
+        self.control.progress.enter(Phase::Running);
         loop {
             let rotate = committed_last && self.rotate()?;
             self.tell(|| Inbound::Resume { committed: committed_last, rotate })?;
@@ -70,6 +71,7 @@ impl Coordinator<'_> {
                 break;
             }
         }
+        self.control.progress.enter(Phase::Stopping);
         self.tell(|| Inbound::Shutdown)?;
         self.write_behind.flush_and_wait()?;
         self.write_behind.close()?;
@@ -111,6 +113,7 @@ impl Coordinator<'_> {
     fn tick(&mut self) -> Result<()> {
         let now = clock::wall().max(Timestamp::from_micros(self.record.tick_micros));
         self.record.tick_micros = now.as_micros();
+        self.control.progress.set_behind_bytes(self.write_behind.retained_bytes() as u64);
         self.tell(|| Inbound::Tick(now))
     }
 
@@ -119,6 +122,7 @@ impl Coordinator<'_> {
         let end = clock::now() + interval;
         let mut ended = 0;
         loop {
+            self.control.progress.look_around();
             let left = end.saturating_duration_since(clock::now());
             if left.is_zero() || self.control.stopping() {
                 return Ok(());
@@ -163,6 +167,7 @@ impl Coordinator<'_> {
         self.tell(|| Inbound::Barrier(epoch))?;
         let mut prepared = Vec::with_capacity(self.peers.len());
         while prepared.len() < self.peers.len() {
+            self.control.progress.look_around();
             match self.reports.recv() {
                 Ok(Report::Prepared(part)) => prepared.push(*part),
                 Ok(Report::Chunk { sink, chunk }) => self.append(sink, chunk)?,
@@ -193,15 +198,17 @@ impl Coordinator<'_> {
     /// Commits the epoch, unless it changed nothing. Whether it did.
     fn commit(&mut self, prepared: Vec<Prepared>, base: &crate::commit_record::Totals, ended: bool) -> Result<bool> {
         let began = clock::now();
-        let state_bytes = prepared.iter().map(|part| part.state_bytes).sum();
+        let state_bytes: usize = prepared.iter().map(|part| part.state_bytes).sum();
         let mut record = CommitRecord { ended, ..self.record.clone() };
         record.notes.clear();
         let rotated = prepared.iter().all(|part| part.rotated);
         let mut blocks = Vec::new();
         let mut counts = Counts::default();
+        let mut size = Size { state_bytes, ..Size::default() };
         for part in prepared {
             record.positions.extend(part.positions);
             record.notes.extend(part.changes.notes);
+            size.changed_rows += part.changes.rows;
             blocks.extend(part.changes.blocks);
             counts.add(part.counts);
         }
@@ -223,6 +230,7 @@ impl Coordinator<'_> {
         for (topic, written) in std::mem::take(&mut self.written) {
             *record.totals.records_out.entry(topic).or_default() += written;
         }
+        size.changed_bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
         let epoch = self.epoch.next();
         self.write_behind.commit(Commit { epoch, blocks, marker: record.write()? })?;
         self.epoch = epoch;
@@ -234,7 +242,14 @@ impl Coordinator<'_> {
         for sink in &mut self.sinks {
             sink.committer.committed().map_err(|error| error.within(format!("write {}", sink.topic)))?;
         }
-        self.publish(counts, state_bytes, clock::now() - began);
+        let commit_time = clock::now() - began;
+        self.control.progress.count(Step {
+            commit_time,
+            changed_bytes: size.changed_bytes,
+            changed_rows: size.changed_rows,
+            records_in: std::mem::take(&mut counts.read),
+        });
+        self.publish(counts, size, commit_time);
         Ok(true)
     }
 
@@ -265,7 +280,7 @@ impl Coordinator<'_> {
         notes.min_by_key(|note| newest(note).unwrap_or(i64::MIN)).map(|note| note.scope.clone())
     }
 
-    fn publish(&self, counts: Counts, state_bytes: usize, commit_time: Duration) {
+    fn publish(&self, counts: Counts, size: Size, commit_time: Duration) {
         let totals = &self.record.totals;
         self.control.progress.commit(Committed {
             epoch: self.epoch.0,
@@ -276,12 +291,22 @@ impl Coordinator<'_> {
             held_back_by: counts.watermark.as_ref().and_then(|(_, operator)| self.slowest(operator)),
             watermark: counts.watermark.map(|(watermark, _)| watermark),
             open_windows: counts.open_windows,
-            state_bytes: state_bytes as u64,
+            state_bytes: size.state_bytes as u64,
+            changed_bytes: size.changed_bytes,
+            changed_rows: size.changed_rows,
             commit_time,
             recent: self.recent.iter().cloned().collect(),
             ended: self.record.ended,
         });
     }
+}
+
+/// How much state there is, and how much of it an epoch changed.
+#[derive(Default)]
+struct Size {
+    state_bytes: usize,
+    changed_bytes: u64,
+    changed_rows: u64,
 }
 
 impl Counts {
@@ -290,6 +315,7 @@ impl Counts {
         self.records_in += other.records_in;
         self.bad += other.bad;
         self.late += other.late;
+        self.read.extend(other.read);
         // Every worker holds its shards of the same windows.
         self.open_windows = self.open_windows.max(other.open_windows);
         // A worker whose partitions have all ended, or that has none, holds nothing back.

@@ -19,6 +19,8 @@ pub trait KeyBytes {
     fn append(&self, out: &mut Vec<u8>) -> bool;
 }
 
+// What it is written for is in the message above; a list of types says less.
+#[diagnostic::do_not_recommend]
 impl KeyBytes for [u8] {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(self);
@@ -26,42 +28,49 @@ impl KeyBytes for [u8] {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl KeyBytes for str {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         self.as_bytes().append(out)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl KeyBytes for Text {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         self.as_bytes().append(out)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl KeyBytes for String {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         self.as_bytes().append(out)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl KeyBytes for Vec<u8> {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         self.as_slice().append(out)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<const N: usize> KeyBytes for [u8; N] {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         self.as_slice().append(out)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KeyBytes + ?Sized> KeyBytes for &K {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         (**self).append(out)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KeyBytes> KeyBytes for Option<K> {
     fn append(&self, out: &mut Vec<u8>) -> bool {
         self.as_ref().is_some_and(|key| key.append(out))

@@ -14,6 +14,7 @@ use crate::bad_record::BadRecords;
 use crate::binding;
 use crate::build::Build;
 use crate::sink::{SinkCommitter, Transaction};
+use crate::source::Measure;
 use crate::{Error, Result};
 
 /// A `Box<dyn Output<R>>` whose `R` both ends of an edge know.
@@ -101,7 +102,11 @@ pub(crate) struct SourceRole {
 pub(crate) struct BoundSource {
     pub description: String,
     pub partitions: Vec<String>,
+    pub measures: Arc<TakeMeasures>,
 }
+
+/// Takes the measures of a source.
+pub(crate) type TakeMeasures = dyn Fn() -> Vec<Measure> + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) struct SinkRole {

@@ -10,7 +10,9 @@ use crate::bad_record::BadRecords;
 use crate::binding::{Input, Output, source_for};
 use crate::format::Decode;
 use crate::graph::{BoundSource, Edge, Graph, GraphRef, Node, OutputPort, Role, SourceRole, typed};
+use crate::http::Http;
 use crate::plan::{Bindings, Plan};
+use crate::progress::Phase;
 use crate::run::{Control, Summary};
 use crate::source::Source;
 use crate::source_task::{Reader, leave};
@@ -69,7 +71,12 @@ impl Job {
                 let topic = topic.clone();
                 Arc::new(move |input: &Input| {
                     let source = source_for(input, topic.name(), topic.format.clone())?;
-                    let description = BoundSource { description: source.describe(), partitions: source.partitions()? };
+                    let measured = Arc::clone(&source);
+                    let description = BoundSource {
+                        description: source.describe(),
+                        partitions: source.partitions()?,
+                        measures: Arc::new(move || measured.measures()),
+                    };
                     // A job that runs twice finds what there is then: new files, new partitions.
                     *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
                     Ok(description)
@@ -154,6 +161,9 @@ impl Job {
     /// where something outside stayed away; `Corrupt` where stored bytes are not what was written; `Bug` for a panic.
     /// In every case what was committed stays, and the next run goes on from there.
     pub fn run(&self, options: &RunOptions, control: &Control) -> Result<Summary> {
+        control.progress.enter(Phase::Opening);
+        // A port that is taken is said before anything else is touched.
+        let http = Http::start(&self.name, options.http, control)?;
         let bindings = self.bindings.borrow().clone().within(options.memory_bytes);
         let plan = Plan::new(&self.name, &self.graph.borrow(), &bindings)?;
         for (topic, description) in &plan.descriptions {
@@ -161,6 +171,7 @@ impl Job {
         }
         #[cfg(feature = "kafka")]
         let options = &RunOptions { transactions: bindings.transactions(options)?, ..options.clone() };
+        http.watch(&plan);
         crate::run::run(&plan, options, control)
     }
 }

@@ -54,6 +54,16 @@ pub(crate) struct Membership {
     session: Option<Arc<Session>>,
 }
 
+impl Membership {
+    /// Whether this process was known to the others once: from then on it waits for what is away.
+    pub fn has_joined(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        return self.session.is_some();
+        #[cfg(not(feature = "kafka"))]
+        false
+    }
+}
+
 impl JobState {
     /// Opens the state, or begins a new one, as the options say. `None` where it was asked to stop while it stood by.
     pub fn open(
@@ -110,8 +120,8 @@ impl JobState {
             None => Arc::new(MemoryStore::default()),
         };
         let local = Local { store: Arc::clone(&store), directory: dir.as_ref().map(StateDir::path) };
-        let Some(term) = session.stand_by(&local, &|| control.stopping())? else { return Ok(None) };
-        let log = Arc::new(Changelog::open(&session, term, &local, options.fresh)?);
+        let Some(term) = session.stand_by(&local, control)? else { return Ok(None) };
+        let log = Arc::new(Changelog::open(&session, term, &local, options.fresh, &control.progress)?);
         if let Some(dir) = &dir {
             dir.belongs_to(plan, log.job_id(), session.shards())?;
         }
@@ -128,7 +138,7 @@ impl JobState {
     ) -> Result<Option<&'a Self>> {
         let state = match open.take() {
             Some(state) => Some(state),
-            None => Self::open(plan, &RunOptions { fresh: false, ..options.clone() }, control, membership)?,
+            None => Self::open(plan, options, control, membership)?,
         };
         Ok(match state {
             Some(state) => Some(open.insert(state)),

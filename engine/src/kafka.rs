@@ -18,12 +18,14 @@
 //! `plain` (a producer without transactions).
 
 mod admin;
+mod assembly;
 mod changelog;
 mod checkpoint;
 mod client;
 mod config;
 mod errors;
 mod ffi;
+mod figures;
 mod input;
 mod internal_topics;
 mod marker;

@@ -19,6 +19,7 @@ mod fields;
 mod figures;
 pub mod format;
 mod graph;
+mod http;
 mod job;
 mod job_state;
 #[cfg(feature = "kafka")]

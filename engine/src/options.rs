@@ -1,5 +1,6 @@
 //! How a job is run: what the command line sets and tests set in code.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct RunOptions {
     pub transactions: Option<crate::kafka::Kafka>,
     /// The name of this instance among those of the job; `None` is a random one, kept in the state directory.
     pub instance: Option<String>,
+    /// A changelog is not shortened before it has grown by so many bytes.
+    pub changelog_bytes_min: u64,
     /// Leaves the group at once when it ends, and when it is away for a moment, too: another instance takes over without
     /// waiting for this one to come back.
     pub leave: bool,
@@ -50,6 +53,9 @@ pub struct RunOptions {
     pub idle_after: Duration,
     /// How often Kafka topics get a result when something fails.
     pub delivery: Delivery,
+    /// Where `GET /metrics`, `/healthz` and `/readyz` are answered, if anywhere; port 0 takes a free one, which
+    /// [`http_address`](crate::progress::Progress::http_address) tells.
+    pub http: Option<SocketAddr>,
 }
 
 impl Default for RunOptions {
@@ -67,9 +73,11 @@ impl Default for RunOptions {
             #[cfg(feature = "kafka")]
             transactions: None,
             instance: None,
+            changelog_bytes_min: 64 << 20,
             leave: false,
             idle_after: Duration::from_secs(5),
             delivery: Delivery::default(),
+            http: None,
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use headwater_state::{Manifest, TableSpec};
 
 use crate::attempt::MemoryShares;
 use crate::binding::{Input, Output, absolute};
-use crate::graph::{Graph, Node, Role};
+use crate::graph::{Graph, Node, Role, TakeMeasures};
 #[cfg(feature = "kafka")]
 use crate::kafka::KafkaOutput;
 use crate::{Error, Result};
@@ -61,6 +62,9 @@ pub(crate) struct Plan {
     pub first_partitions: Vec<u32>,
     /// Per source topic and sink topic what it is bound to.
     pub descriptions: Vec<(String, String)>,
+    /// What each source measures of itself, by topic.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics page asks for it"))]
+    pub measures: Vec<(String, Arc<TakeMeasures>)>,
 }
 
 impl Plan {
@@ -75,7 +79,7 @@ impl Plan {
         #[cfg(feature = "kafka")]
         check_kafka(bindings)?;
         let mut first_partitions = Vec::with_capacity(graph.nodes.len());
-        let mut descriptions = Vec::new();
+        let (mut descriptions, mut measures) = (Vec::new(), Vec::new());
         let mut partitions = 0;
         for node in &graph.nodes {
             first_partitions.push(partitions);
@@ -85,6 +89,7 @@ impl Plan {
                     let bound = (source.bind)(input)?;
                     partitions += bound.partitions.len() as u32;
                     descriptions.push((source.topic.clone(), bound.description));
+                    measures.push((source.topic.clone(), bound.measures));
                 }
                 Role::Sink(sink) => {
                     let output = bindings.outputs.get(&sink.topic).ok_or_else(|| unbound("output", &sink.topic))?;
@@ -93,7 +98,7 @@ impl Plan {
                 Role::Step => {}
             }
         }
-        Ok(Self { job: job.to_owned(), nodes: graph.nodes.clone(), first_partitions, descriptions })
+        Ok(Self { job: job.to_owned(), nodes: graph.nodes.clone(), first_partitions, descriptions, measures })
     }
 
     /// What the state of this plan must look like.

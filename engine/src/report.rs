@@ -59,6 +59,8 @@ pub(crate) struct Counts {
     pub bad: u64,
     pub late: u64,
     pub open_windows: u64,
+    /// Records read, by `topic/partition`.
+    pub read: Vec<(String, u64)>,
     /// The slowest watermark that the sources make, and the operator that makes it.
     pub watermark: Option<(Timestamp, String)>,
 }

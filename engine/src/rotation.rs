@@ -5,25 +5,24 @@ use std::sync::Arc;
 
 use crate::job_state::SharedLog;
 
-/// A log that is shorter than this is left alone.
-const LOG_BYTES_MIN: u64 = 64 << 20;
-
 /// The rotations of a run. Those of before a start are begun anew.
 pub(crate) struct Rotation {
     pub log: Arc<dyn SharedLog>,
+    /// A log that has grown by less is left alone.
+    bytes_min: u64,
     is_running: bool,
     /// What the log grew by during the last one: about twice what is live.
     grown: u64,
 }
 
 impl Rotation {
-    pub fn new(log: Arc<dyn SharedLog>) -> Self {
-        Self { log, is_running: false, grown: 0 }
+    pub fn new(log: Arc<dyn SharedLog>, bytes_min: u64) -> Self {
+        Self { log, bytes_min, is_running: false, grown: 0 }
     }
 
     /// Whether one should begin with the next epoch. Half as much as the last one wrote may come between two.
     pub fn is_due(&self) -> bool {
-        !self.is_running && self.log.bytes() >= LOG_BYTES_MIN.max(self.grown + self.grown / 2)
+        !self.is_running && self.log.bytes() >= self.bytes_min.max(self.grown + self.grown / 2)
     }
 
     /// Begins one with the next epoch. All that is committed must be in the tables.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::job_state::{JobState, Membership};
 use crate::plan::Plan;
-use crate::progress::{Committed, Progress};
+use crate::progress::{Committed, Phase, Progress};
 use crate::{Kind, Result, RunOptions, attempt, clock};
 
 /// The handle by which others watch a run and stop it. Clones are the same handle.
@@ -56,14 +56,20 @@ const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
 pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
     let mut membership = Membership::default();
-    let mut state = JobState::open(plan, options, control, &mut membership)?;
+    let mut options = options.clone();
+    let mut state = None;
+    let mut was_open = false;
     let mut restarts = 0;
     let mut in_a_row = 0;
     let mut epochs = 0;
     loop {
         let before = control.progress.committed().epoch;
-        let opened = JobState::again(&mut state, plan, options, control, &mut membership);
-        let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(plan, options, state, control)));
+        let opened = JobState::again(&mut state, plan, &options, control, &mut membership);
+        if let Ok(Some(_)) = &opened {
+            was_open = true;
+            options.fresh = false;
+        }
+        let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(plan, &options, state, control)));
         let error = match ran {
             Ok(commits) => {
                 epochs += commits;
@@ -80,9 +86,13 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
         let shares = options.shares();
         let passes = error.kind() == Kind::Unavailable && (in_a_row < options.restarts_max || shares)
             || error.kind() == Kind::Fenced && shares;
-        if !passes || control.stopping() {
+        // What is wrong at the very start is told at once.
+        let has_begun = was_open || membership.has_joined();
+        if !passes || !has_begun || control.stopping() {
+            control.progress.enter(Phase::Failed(error.to_string()));
             return Err(error);
         }
+        control.progress.restart(&error);
         let wait_max = if shares { BACK_OFF_SHARED_MAX } else { BACK_OFF_MAX };
         let wait = BACK_OFF.saturating_mul(1 << in_a_row.min(16)).min(wait_max);
         tracing::warn!(%error, ?wait, "going back to the last commit");

@@ -7,6 +7,7 @@ use crate::{Error, Result};
 mod channel;
 mod files;
 mod generator;
+mod measure;
 mod memory;
 mod pace;
 mod random;
@@ -15,6 +16,7 @@ pub use channel::{ChannelSource, Feed, channel};
 pub(crate) use files::names;
 pub use files::{FileSource, LINE_BYTES_MAX};
 pub use generator::Generator;
+pub use measure::Measure;
 pub use memory::Records;
 pub use random::Random;
 
@@ -43,6 +45,12 @@ pub trait Source<T>: Send + Sync {
     /// As [`open`](Self::open).
     fn open_added(&self, partition: &str) -> Result<Box<dyn Partition<T>>> {
         self.open(partition, None)
+    }
+
+    /// What the source knows of itself while it is read, for `GET /metrics`. Called on another thread than those that
+    /// read, whenever somebody asks; it must not wait.
+    fn measures(&self) -> Vec<Measure> {
+        Vec::new()
     }
 }
 

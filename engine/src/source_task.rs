@@ -66,6 +66,8 @@ struct Open<T> {
     origin: Origin,
     reader: Box<dyn Partition<T>>,
     activity: Activity,
+    /// Records read.
+    read: u64,
     quiet: Quiet,
     due: Option<Instant>,
 }
@@ -120,7 +122,8 @@ impl<T: Send + 'static> Reader<T> {
                 position => source.open(&partition, position.map(String::as_str))?,
             };
             let origin = Origin { id, name: name.into() };
-            partitions.push(Open { origin, reader, activity: Activity::Active, quiet: Quiet::default(), due: None });
+            let (activity, quiet) = (Activity::Active, Quiet::default());
+            partitions.push(Open { origin, reader, activity, read: 0, quiet, due: None });
         }
         Ok(Self {
             topic: topic.into(),
@@ -165,8 +168,10 @@ impl<T: Send + 'static> Reader<T> {
             )));
         }
         let credit = self.admission.admit(polled.bytes.max(polled.records.len()));
-        self.counts.records_in += (polled.records.len() + polled.bad.len()) as u64;
-        self.board.add_records_in((polled.records.len() + polled.bad.len()) as u64);
+        let read = (polled.records.len() + polled.bad.len()) as u64;
+        self.counts.records_in += read;
+        self.partitions[at].read += read;
+        self.board.add_records_in(read);
         if !polled.bad.is_empty() {
             self.counts.bad += polled.bad.len() as u64;
             let name = Arc::clone(&self.partitions[at].origin.name);
@@ -289,6 +294,7 @@ impl<T: Send + 'static> SourceTask for Reader<T> {
     fn count(&self, counts: &mut Counts) {
         counts.records_in += self.counts.records_in;
         counts.bad += self.counts.bad;
+        counts.read.extend(self.partitions.iter().map(|open| (open.origin.name.to_string(), open.read)));
     }
 }
 

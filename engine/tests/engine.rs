@@ -9,6 +9,8 @@ mod compile_fail;
 mod determinism;
 #[path = "engine/flaky.rs"]
 mod flaky;
+#[path = "engine/http.rs"]
+mod http;
 #[path = "engine/idle.rs"]
 mod idle;
 #[path = "engine/late.rs"]
@@ -21,6 +23,8 @@ mod mistakes;
 mod process;
 #[path = "engine/restart.rs"]
 mod restart;
+#[path = "engine/scrape.rs"]
+mod scrape;
 #[path = "engine/shapes.rs"]
 mod shapes;
 #[path = "engine/watching.rs"]

@@ -1,4 +1,4 @@
-//! Reading a real Kafka broker: what is read, where reading goes on, and what is said when that cannot be.
+//! Reading and writing a real Kafka broker: what is read and written, where that goes on, and what is said when it cannot.
 //!
 //! A broker is started with `dev/kafka` and stopped with the process. `KAFKA_BROKERS=host:port` uses another cluster,
 //! but where a test has to kill its broker.
@@ -13,11 +13,19 @@ mod changed_topics;
 mod commits;
 #[path = "kafka/faults.rs"]
 mod faults;
+#[path = "kafka/metrics.rs"]
+mod metrics;
 #[path = "kafka/mistakes.rs"]
 mod mistakes;
 #[path = "kafka/records.rs"]
 mod records;
 #[path = "kafka/running.rs"]
 mod running;
+#[path = "engine/scrape.rs"]
+mod scrape;
 #[path = "kafka/starts.rs"]
 mod starts;
+#[path = "kafka/writing.rs"]
+mod writing;
+#[path = "kafka/writing_mistakes.rs"]
+mod writing_mistakes;

@@ -41,12 +41,13 @@ pub struct BlockWriter {
     bytes: Vec<u8>,
     section: Option<(String, Namespace)>,
     done: Vec<Block>,
+    changes: u64,
 }
 
 impl BlockWriter {
     /// An empty writer.
     pub fn new(shard: Shard, epoch: Epoch) -> Self {
-        Self { shard, epoch, bytes: Vec::new(), section: None, done: Vec::new() }
+        Self { shard, epoch, bytes: Vec::new(), section: None, done: Vec::new(), changes: 0 }
     }
 
     /// The entries that follow belong to `namespace` of `table`.
@@ -60,6 +61,7 @@ impl BlockWriter {
     #[inline]
     pub fn put_with(&mut self, key: impl FnOnce(&mut Vec<u8>), value: impl FnOnce(&mut Vec<u8>)) -> usize {
         self.cut_when_full();
+        self.changes += 1;
         self.bytes.push(PUT);
         prefixed(&mut self.bytes, key);
         prefixed(&mut self.bytes, value)
@@ -73,11 +75,13 @@ impl BlockWriter {
             }
             Change::Delete(key) => {
                 self.cut_when_full();
+                self.changes += 1;
                 self.bytes.push(DELETE);
                 prefixed(&mut self.bytes, |out| out.extend_from_slice(key));
             }
             Change::Drop => {
                 self.cut_when_full();
+                self.changes += 1;
                 self.bytes.push(DROP);
             }
         }
@@ -86,8 +90,14 @@ impl BlockWriter {
     /// Appends the deletion of the key that `key` writes.
     pub fn delete_with(&mut self, key: impl FnOnce(&mut Vec<u8>)) {
         self.cut_when_full();
+        self.changes += 1;
         self.bytes.push(DELETE);
         prefixed(&mut self.bytes, key);
+    }
+
+    /// How many changes were written so far.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// How many bytes were written so far, without checksums.

@@ -38,6 +38,8 @@ pub struct Note {
 pub struct EpochChanges {
     /// Delta blocks in the order of shards.
     pub blocks: Vec<Block>,
+    /// How many changes they hold.
+    pub rows: u64,
     /// Every operator's notes: all of them, changed or not.
     pub notes: Vec<Note>,
 }
@@ -168,8 +170,9 @@ impl LocalState {
             return Err(Error::bug(format!("{} changed values were not checkpointed", shared.unsaved.get())));
         }
         let finished = shared.writers.replace(writers(&shared.options, shared.epoch()));
+        let rows = finished.iter().map(BlockWriter::changes).sum();
         let blocks = finished.into_iter().flat_map(BlockWriter::finish).collect();
-        Ok(EpochChanges { blocks, notes: shared.notes.take() })
+        Ok(EpochChanges { blocks, rows, notes: shared.notes.take() })
     }
 
     /// Begins the next epoch, once the running one is committed.

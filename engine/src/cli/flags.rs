@@ -1,5 +1,6 @@
 //! The flags of a pipeline binary, and what they mean.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -153,6 +154,16 @@ pub(super) struct RunFlags {
     )]
     pub limit: Option<Duration>,
 
+    /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464; port 0 takes a free one
+    #[arg(
+        id = "headwater-http",
+        long = "http",
+        value_name = "ADDRESS:PORT",
+        value_parser = address,
+        help_heading = "Running"
+    )]
+    http: Option<SocketAddr>,
+
     /// Watch the job in the terminal
     #[arg(id = "headwater-live", long = "live", help_heading = "Display")]
     pub live: bool,
@@ -186,6 +197,7 @@ impl RunFlags {
             instance: self.instance.clone(),
             leave: self.leave,
             delivery: self.delivery,
+            http: self.http,
             ..defaults
         }
     }
@@ -286,6 +298,13 @@ fn delivery(text: &str) -> Result<Delivery, &'static str> {
     }
 }
 
+/// An address, or a name that has one.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    const WANTED: &str = "an address and a port are wanted, such as 127.0.0.1:9464 or 0.0.0.0:9464";
+    let found = text.to_socket_addrs().map_err(|error| format!("{error}; {WANTED}"))?.next();
+    found.ok_or_else(|| WANTED.to_owned())
+}
+
 fn memory(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse().map_err(|_| "a size is wanted, such as 256MB or 1GB")?;
     if size < MEMORY_MIN {
@@ -367,6 +386,7 @@ mod tests {
         assert!(refusal(&["--memory", "256"]).contains("at least 16"));
         assert!(refusal(&["--workers", "0"]).contains("1..=256"));
         assert!(refusal(&["--delivery", "once"]).contains("exactly-once or at-least-once"));
+        assert!(refusal(&["--http", "9464"]).contains("such as 127.0.0.1:9464"));
         assert!(refusal(&["-q", "-v"]).contains("cannot be used with"));
     }
 }

@@ -52,12 +52,20 @@ pub(super) fn find(output: &KafkaOutput) -> Result<Found> {
             client
         }
     };
-    let of_options = output.kafka.number("message.max.bytes").and_then(|bytes| usize::try_from(bytes).ok());
-    let record_bytes_max = match (admin.max_message_bytes()?, of_options) {
+    let record_bytes_max = match (admin.max_message_bytes()?, of_options(output)) {
         (Some(topic), Some(option)) => topic.min(option),
         (topic, option) => topic.or(option).unwrap_or(RECORD_BYTES),
     };
     Ok(Found { identity: client.identity().clone(), record_bytes_max })
+}
+
+/// What a producer takes that is not made for one topic alone.
+pub(super) fn client_record_bytes_max(output: &KafkaOutput) -> usize {
+    of_options(output).unwrap_or(RECORD_BYTES)
+}
+
+fn of_options(output: &KafkaOutput) -> Option<usize> {
+    output.kafka.number("message.max.bytes").and_then(|bytes| usize::try_from(bytes).ok())
 }
 
 /// Tells the log only: failures come with the answers.

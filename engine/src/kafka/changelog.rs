@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use headwater_state::{BlockLog, Bulk, Commit, Epoch, Store, crash};
 
+use super::assembly::LastMarker;
 use super::checkpoint::Checkpoint;
 use super::ffi::GroupOffset;
 use super::marker::{self, BLOCK, Marker, Token, VERSION};
 use super::position::{Identity, Position};
-use super::reader::LastMarker;
 use super::session::{Local, Session};
 use super::transactions::Transactions;
 use crate::commit_record::CommitRecord;
 use crate::job_state::SharedLog;
+use crate::progress::{Phase, Progress};
 use crate::sink::Outgoing;
 use crate::{Error, Result, clock, state_dir};
 
@@ -60,12 +61,23 @@ impl Changelog {
     /// # Errors
     /// `Fenced` where another instance came first; `Corrupt` where log and offsets do not fit together; `Config` and
     /// `Unavailable` as brokers answer.
-    pub fn open(session: &Arc<Session>, term: u64, local: &Local<'_>, fresh: bool) -> Result<Self> {
+    pub fn open(
+        session: &Arc<Session>,
+        term: u64,
+        local: &Local<'_>,
+        fresh: bool,
+        progress: &Progress,
+    ) -> Result<Self> {
         session.membership.check(term)?;
         let id = session.transactional_id();
+        progress.enter(Phase::Opening);
+        let began = clock::now();
         let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
+        tracing::debug!(took = ?clock::now() - began, "took the transactional id");
         let found = session.find(term)?;
-        let replayed = if fresh { session.begin_anew(&found, term)? } else { session.replay(&found, local, term)? };
+        tracing::debug!(took = ?clock::now() - began, "nothing is open");
+        let replayed =
+            if fresh { session.begin_anew(&found, term)? } else { session.replay(&found, local, term, progress)? };
         let job_id = match &replayed.job {
             Some(id) => id.clone(),
             None => state_dir::new_id()?,
@@ -95,6 +107,7 @@ impl Changelog {
             }),
         };
         changelog.claim(epoch.next(), &record, &*local.store)?;
+        tracing::debug!(took = ?clock::now() - began, "claimed every shard");
         Ok(changelog)
     }
 
@@ -156,68 +169,27 @@ impl Changelog {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Produces a commit's blocks and markers, and commits them with the offsets.
     fn write(&self, log: &mut Log, commit: &Commit) -> Result<()> {
         self.check()?;
-        let topic = self.session.state_topic();
         let owner = self.session.transactional_id();
-        let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner: owner.clone() };
-        let mut shards: Vec<u16> = commit.blocks.iter().map(|block| block.shard.0).collect();
-        shards.dedup();
+        let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner };
         let is_full = log.claims || log.all_at.is_none_or(|at| clock::now() - at >= RECOMMIT);
-        if is_full {
-            shards = (0..self.session.shards).collect();
-        } else if shards.is_empty() {
-            shards.push(0);
-        }
-        let add = |value: &[u8], shard: u16, tag| {
-            let (key, value) = (Some(owner.as_bytes()), Some(value));
-            let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
-            self.transactions.add(&record, Some(i32::from(shard)), tag)
-        };
-        crash::point("kafka.before_blocks");
-        let mut bytes = Vec::new();
-        for block in &commit.blocks {
-            bytes.clear();
-            bytes.push(BLOCK);
-            bytes.extend_from_slice(&block.bytes);
-            add(&bytes, block.shard.0, 0)?;
-            log.bytes += bytes.len() as u64;
-        }
-        crash::point("kafka.before_markers");
-        let mut record = Some(marker::raw(&commit.marker)?);
-        for shard in &shards {
-            let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
-            let marker = Marker {
-                v: VERSION,
-                job: self.job_id.clone(),
-                token: token.clone(),
-                blocks: blocks().count() as u32,
-                digest: marker::digest(blocks()),
-                shards: shards.clone(),
-                record: record.take(),
-                manifest: None,
-                log_bytes: log.bytes,
-            };
-            let bytes = marker.write()?;
-            log.bytes += bytes.len() as u64;
-            add(&bytes, *shard, usize::from(*shard) + 1)?;
-        }
+        let shards = if is_full { (0..self.session.shards).collect() } else { changed(commit) };
+        self.produce(log, commit, &token, &shards)?;
         crash::point("kafka.before_drain");
         let placed = self.transactions.drain()?;
-        let state = CString::new(topic.as_str()).map_err(|_| Error::bug("the changelog's name has a zero in it"))?;
+        let state = CString::new(self.session.state_topic())
+            .map_err(|_| Error::bug("the changelog's name has a zero in it"))?;
         let mut offsets = Vec::with_capacity(shards.len() + 8);
         let mut marked = Vec::with_capacity(shards.len());
-        for shard in &shards {
+        for shard in shards {
             let offset = *placed
-                .get(&(usize::from(*shard) + 1))
+                .get(&tag_of(shard))
                 .ok_or_else(|| Error::bug(format!("the marker of shard {shard} was delivered without an offset")))?;
-            offsets.push(GroupOffset {
-                topic: state.clone(),
-                partition: i32::from(*shard),
-                offset: offset + 1,
-                metadata: token.to_string(),
-            });
-            marked.push((*shard, LastMarker { offset, token: Some(token.clone()) }));
+            let (topic, partition, metadata) = (state.clone(), i32::from(shard), token.to_string());
+            offsets.push(GroupOffset { topic, partition, offset: offset + 1, metadata });
+            marked.push((shard, LastMarker { offset, token: Some(token.clone()) }));
         }
         let positions = CommitRecord::read(&commit.marker)?.positions;
         for (name, position) in &positions {
@@ -243,6 +215,58 @@ impl Changelog {
         log.claims |= self.transactions.settle()?;
         Ok(())
     }
+
+    /// Produces blocks, then a marker in each of `shards`.
+    fn produce(&self, log: &mut Log, commit: &Commit, token: &Token, shards: &[u16]) -> Result<()> {
+        let topic = self.session.state_topic();
+        let add = |value: &[u8], shard: u16, tag| {
+            let (key, value) = (Some(token.owner.as_bytes()), Some(value));
+            let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
+            self.transactions.add(&record, Some(i32::from(shard)), tag)
+        };
+        crash::point("kafka.before_blocks");
+        let mut bytes = Vec::new();
+        for block in &commit.blocks {
+            bytes.clear();
+            bytes.push(BLOCK);
+            bytes.extend_from_slice(&block.bytes);
+            add(&bytes, block.shard.0, NO_TAG)?;
+            log.bytes += bytes.len() as u64;
+        }
+        crash::point("kafka.before_markers");
+        let mut record = Some(marker::raw(&commit.marker)?);
+        for shard in shards {
+            let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
+            let marker = Marker {
+                v: VERSION,
+                job: self.job_id.clone(),
+                token: token.clone(),
+                blocks: blocks().count() as u32,
+                digest: marker::digest(blocks()),
+                shards: shards.to_vec(),
+                record: record.take(),
+                log_bytes: log.bytes,
+            };
+            let bytes = marker.write()?;
+            log.bytes += bytes.len() as u64;
+            add(&bytes, *shard, tag_of(*shard))?;
+        }
+        Ok(())
+    }
+}
+
+/// The shards that a commit changes; the first where it changes none, because its record has to be somewhere.
+fn changed(commit: &Commit) -> Vec<u16> {
+    let mut shards: Vec<u16> = commit.blocks.iter().map(|block| block.shard.0).collect();
+    shards.dedup();
+    if shards.is_empty() { vec![0] } else { shards }
+}
+
+/// Of records whose offset is of no interest.
+const NO_TAG: usize = 0;
+
+fn tag_of(shard: u16) -> usize {
+    usize::from(shard) + 1
 }
 
 impl Changelog {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use headwater_state::Epoch;
 use serde::{Deserialize, Serialize};
 
+use super::assembly::LastMarker;
 use super::marker::Token;
 use super::position::Identity;
-use super::reader::LastMarker;
 use crate::{Error, Result};
 
 const FILE: &str = "changelog.json";

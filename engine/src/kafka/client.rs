@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::errors::{is_passing, is_unknown, output_error, refused_options, topic_error, unreachable};
 use super::ffi::{Consumer, Described, Description, PartitionQueue, assign, high_watermark};
+use super::figures::Figures;
 use super::input::KafkaTopic;
 use super::options::Role;
 use super::position::{Identity, Position};
@@ -29,8 +30,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How often it is checked that the topic is still the same.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Brokers may wait so long for records before they answer, unless the user says otherwise.
-const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// Brokers may wait so long for records before they answer, unless the user says otherwise. While one waits for those of
+/// partitions that are at their end, it is not asked for others: a full queue that has room again waits as long.
+const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// The least and the most that is fetched ahead for a partition, and fetched at once.
 const AHEAD_KBYTES: (usize, usize) = (64, 64 << 10);
 const FETCH_BYTES: (usize, usize) = (64 << 10, 1 << 20);
@@ -285,6 +287,11 @@ impl Client {
     /// The end of a partition as the last fetch told it, with transactions that are open.
     pub fn high_watermark(&self, partition: i32) -> Option<i64> {
         high_watermark(&self.consumer, &self.topic, partition)
+    }
+
+    /// What is shown of the client to those who watch the job.
+    pub fn figures(&self) -> &Arc<Figures> {
+        self.consumer.context().figures()
     }
 
     pub fn leader(&self, partition: i32) -> Leader {

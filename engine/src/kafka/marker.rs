@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use headwater_state::{Block, Commit, Epoch, hash_bytes};
+use headwater_state::{Block, hash_bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -57,9 +57,6 @@ pub(super) struct Marker {
     /// What the commit says beside the state, in the first of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
-    /// What the state is, where all shards have a marker: the log always holds one such epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest: Option<Box<RawValue>>,
 }
 
 pub(super) const VERSION: u8 = 1;
@@ -107,11 +104,6 @@ pub(super) fn digest<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> u64 {
 /// The record of a commit, as a marker holds it.
 pub(super) fn raw(json: &[u8]) -> Result<Box<RawValue>> {
     serde_json::from_slice(json).map_err(|error| Error::bug("a commit's record is not JSON").caused_by(error))
-}
-
-/// A commit without what other partitions have of it.
-pub(super) fn commit(epoch: u64) -> Commit {
-    Commit { epoch: Epoch(epoch), blocks: Vec::new(), marker: Vec::new() }
 }
 
 #[cfg(test)]

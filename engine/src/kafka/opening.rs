@@ -10,12 +10,15 @@ use headwater_state::{Bulk, Epoch, crash};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
+use super::assembly::LastMarker;
 use super::errors::refused_options;
 use super::marker::Token;
 use super::options::Role;
-use super::reader::{LastMarker, Reader};
+use super::reader::Reader;
 use super::session::{Local, Session, bytes_of, save};
+use super::told::Told;
 use super::transactions::fence;
+use crate::progress::Progress;
 use crate::{Error, Kind, Result, clock};
 
 /// Opening waits so long for transactions that others have open.
@@ -24,6 +27,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
 /// Bytes of blocks that are written to the tables at once.
 const SLICE_BYTES: usize = 64 << 20;
+
+/// Asks about offsets, and reads what is not committed.
+type Asker = BaseConsumer<Told>;
 
 /// What is committed.
 pub(super) struct Found {
@@ -111,7 +117,7 @@ impl Session {
     ///
     /// # Errors
     /// `Corrupt` where what is there is not what was committed; what reading and writing report.
-    pub(super) fn replay(&self, found: &Found, local: &Local<'_>, term: u64) -> Result<Replayed> {
+    pub(super) fn replay(&self, found: &Found, local: &Local<'_>, term: u64, progress: &Progress) -> Result<Replayed> {
         let mut reader = self.reader(local)?;
         reader.read_to(&found.ends);
         let began = clock::now();
@@ -126,6 +132,8 @@ impl Session {
             }
             bytes += bytes_of(&commit);
             records += 1;
+            let (done, total) = reader.progress();
+            progress.restoring(done, total);
             last = Some((commit.epoch, std::mem::take(&mut commit.marker)));
             slice.push(commit);
             if bytes >= SLICE_BYTES {
@@ -141,7 +149,7 @@ impl Session {
         self.check_tokens(found, &markers)?;
         if let Some((epoch, _)) = &last {
             save(&reader, local, *epoch)?;
-            tracing::info!(commits = records, bytes = reader.bytes_read, took = ?clock::now() - began, "read the changelog");
+            tracing::info!(commits = records, bytes = reader.bytes, took = ?clock::now() - began, "read the changelog");
         }
         let last = match last {
             Some((epoch, record)) if record.is_empty() => {
@@ -152,7 +160,7 @@ impl Session {
             last => last,
         };
         crash::point("kafka.replayed");
-        Ok(Replayed { last, markers, job: reader.job.clone(), log_bytes: reader.log_bytes.1 })
+        Ok(Replayed { last, markers, job: reader.assembly.job.clone(), log_bytes: reader.assembly.log_bytes() })
     }
 
     /// Empties the changelog: the job starts over. Commits go on being counted.
@@ -170,7 +178,7 @@ impl Session {
     /// The record of the last commit, where everything before it was read earlier.
     fn last_record(&self, reader: &mut Reader, markers: &[LastMarker]) -> Result<Option<(Epoch, Vec<u8>)>> {
         let epoch = markers.iter().filter_map(|last| last.token.as_ref()).map(|token| token.epoch).max();
-        let record = reader.record_of(epoch.unwrap_or_default());
+        let record = reader.assembly.record_of(epoch.unwrap_or_default());
         match (epoch, record) {
             (Some(epoch), Some(record)) => Ok(Some((Epoch(epoch), record))),
             _ => Err(Error::corrupt(format!("{} has no record of its last commit", self.state_topic()))),
@@ -211,21 +219,21 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn asker(&self, isolation: &str) -> Result<BaseConsumer> {
+    fn asker(&self, isolation: &str) -> Result<Asker> {
         let options = [("group.id", self.job.clone()), ("client.id", format!("{}-asks", self.instance))];
         let mut config = self.kafka.client_config(Role::Consumer, &options)?;
         config.set("isolation.level", isolation);
-        config.create().map_err(|error| refused_options(&error))
+        config.create_with_context(Told::default()).map_err(|error| refused_options(&error))
     }
 
     /// The committed tokens, pending ones not.
-    fn tokens(&self, asker: &BaseConsumer) -> Result<Vec<Option<Token>>> {
+    fn tokens(&self, asker: &Asker) -> Result<Vec<Option<Token>>> {
         self.stable_tokens(asker)?
             .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
     }
 
     /// The same; `None` while a transaction on them is open.
-    fn stable_tokens(&self, asker: &BaseConsumer) -> Result<Option<Vec<Option<Token>>>> {
+    fn stable_tokens(&self, asker: &Asker) -> Result<Option<Vec<Option<Token>>>> {
         let topic = self.state_topic();
         let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
         list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
@@ -259,7 +267,7 @@ impl Session {
     }
 
     /// The true ends, open transactions included.
-    fn ends(&self, anybody: &BaseConsumer) -> Result<Vec<i64>> {
+    fn ends(&self, anybody: &Asker) -> Result<Vec<i64>> {
         let topic = self.state_topic();
         let end = |number| {
             let found = anybody.client().fetch_watermarks(&topic, number, ANSWER_TIMEOUT);
@@ -271,7 +279,7 @@ impl Session {
     }
 
     /// The transactional ids that have written to the changelog and not ended their transaction.
-    fn open_writers(&self, anybody: &BaseConsumer, client: &super::client::Client) -> Result<BTreeSet<String>> {
+    fn open_writers(&self, anybody: &Asker, client: &super::client::Client) -> Result<BTreeSet<String>> {
         let topic = self.state_topic();
         let stable = self.stable_ends(client)?;
         let ends = self.ends(anybody)?;

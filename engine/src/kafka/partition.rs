@@ -126,7 +126,9 @@ impl<F> KafkaPartition<F> {
         if self.cursor.has_ended() {
             return Ok(Poll::End);
         }
-        if self.take(polled, rows_max)? {
+        let found = self.take(polled, rows_max)?;
+        self.client.figures().read_to(self.partition, self.cursor.position.offset);
+        if found {
             self.held_since = None;
             return Ok(Poll::Records);
         }

@@ -1,16 +1,13 @@
-//! Reads a changelog: the blocks of all shards, put together to commits again.
+//! Reads a changelog from offset to offset, commit by commit.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_state::{Block, Commit, Epoch, Shard};
-
+use headwater_state::{Commit, Epoch};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::assembly::{Assembly, LastMarker};
 use super::client::Client;
 use super::ffi::PartitionQueue;
-use super::marker::{self, BLOCK, MARKER, Marker, Token};
 use super::position::Position;
 use crate::{Error, Result, clock};
 
@@ -20,53 +17,25 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// A changelog that gives nothing for so long cannot be read.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Where a shard's log was read up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct LastMarker {
-    pub offset: i64,
-    pub token: Option<Token>,
-}
-
-/// Reads every partition from an offset up to an end, commit by commit.
+/// Reads every partition from an offset up to an end.
 ///
 /// Partitions are read in step: one that is ahead of the oldest commit that is not whole yet waits, so that no more is
 /// held than one commit and what librdkafka has fetched.
 pub(super) struct Reader {
+    // Dropped before their client.
+    partitions: Vec<Reading>,
     client: Client,
     topic: String,
-    shards: Vec<ShardLog>,
-    pending: BTreeMap<u64, Pending>,
-    /// The log's first commits may have been deleted in part.
-    from_start: bool,
-    /// Given already, or older than what is asked for.
-    reached: u64,
-    pub bytes_read: u64,
-    pub manifest: Option<String>,
-    pub job: Option<String>,
-    /// Of the log since its last rotation began, by the newest marker.
-    pub log_bytes: (u64, u64),
-    /// The newest record that was read, of a commit that was reached before.
-    old_record: Option<(u64, Vec<u8>)>,
+    pub assembly: Assembly,
+    pub bytes: u64,
 }
 
-struct ShardLog {
+struct Reading {
     queue: PartitionQueue,
+    start: i64,
     end: i64,
     /// Everything before it was taken.
     next: i64,
-    /// The epoch of the last marker.
-    at: u64,
-    blocks: Vec<Block>,
-    last: LastMarker,
-    /// The marker that a reader began at has no blocks before it.
-    is_first: bool,
-}
-
-#[derive(Default)]
-struct Pending {
-    commit: Option<Commit>,
-    shards: Vec<u16>,
-    marked: Vec<u16>,
 }
 
 impl Reader {
@@ -75,32 +44,14 @@ impl Reader {
     /// # Errors
     /// As [`Client::fetch`].
     pub fn new(client: Client, topic: &str, starts: &[i64], from_start: bool, reached: Epoch) -> Result<Self> {
-        let mut shards = Vec::with_capacity(starts.len());
+        let mut partitions = Vec::with_capacity(starts.len());
         for (number, start) in (0i32..).zip(starts) {
             let position = Position { offset: *start, leader_epoch: None, identity: client.identity().clone() };
-            shards.push(ShardLog {
-                queue: client.fetch(number, &position)?,
-                end: *start,
-                next: *start,
-                at: 0,
-                blocks: Vec::new(),
-                last: LastMarker::default(),
-                is_first: !from_start,
-            });
+            let queue = client.fetch(number, &position)?;
+            partitions.push(Reading { queue, start: *start, end: *start, next: *start });
         }
-        Ok(Self {
-            client,
-            topic: topic.to_owned(),
-            shards,
-            pending: BTreeMap::new(),
-            from_start,
-            reached: reached.0,
-            bytes_read: 0,
-            manifest: None,
-            job: None,
-            log_bytes: (0, 0),
-            old_record: None,
-        })
+        let assembly = Assembly::new(topic, starts.len(), from_start, reached);
+        Ok(Self { partitions, client, topic: topic.to_owned(), assembly, bytes: 0 })
     }
 
     pub fn client(&self) -> &Client {
@@ -109,42 +60,42 @@ impl Reader {
 
     /// Reads on up to these ends.
     pub fn read_to(&mut self, ends: &[i64]) {
-        for (shard, end) in self.shards.iter_mut().zip(ends) {
-            shard.end = *end;
+        for (partition, end) in self.partitions.iter_mut().zip(ends) {
+            partition.end = *end;
         }
     }
 
-    /// The last marker of each shard that was read; without a token where there was none.
-    pub fn last(&self) -> Vec<LastMarker> {
-        self.shards.iter().map(|shard| shard.last.clone()).collect()
+    /// How many offsets were passed, and how many there are up to the ends.
+    pub fn progress(&self) -> (u64, u64) {
+        let passed = |of: &Reading, to: i64| u64::try_from(to.min(of.end) - of.start).unwrap_or(0);
+        let done = self.partitions.iter().map(|of| passed(of, of.next)).sum();
+        (done, self.partitions.iter().map(|of| passed(of, of.end)).sum())
     }
 
-    /// The next commit that is whole, with its record as its marker; `None` at the end.
+    /// The last marker of each shard that was read.
+    pub fn last(&self) -> Vec<LastMarker> {
+        self.assembly.last()
+    }
+
+    /// The next commit, with its record as its marker; `None` at the end, or when it is enough.
     ///
     /// # Errors
     /// `Corrupt` where something is missing or strange, `Unavailable` where the broker gives nothing.
-    pub fn next(&mut self, stopping: &dyn Fn() -> bool) -> Result<Option<Commit>> {
+    pub fn next(&mut self, enough: &dyn Fn() -> bool) -> Result<Option<Commit>> {
         let mut quiet_since = clock::now();
         loop {
-            if let Some(commit) = self.take_whole()? {
-                if commit.epoch.0 > self.reached {
-                    self.reached = commit.epoch.0;
-                    return Ok(Some(commit));
-                }
-                if !commit.marker.is_empty() {
-                    self.old_record = Some((commit.epoch.0, commit.marker));
-                }
-                continue;
+            if let Some(commit) = self.assembly.next()? {
+                return Ok(Some(commit));
             }
-            if self.shards.iter().all(ShardLog::is_done) {
-                return self.at_end().map(|()| None);
+            if self.partitions.iter().all(Reading::is_done) {
+                return Ok(None);
             }
             if self.take()? {
                 quiet_since = clock::now();
                 continue;
             }
             self.client.serve()?;
-            if stopping() {
+            if enough() {
                 return Ok(None);
             }
             if clock::now() - quiet_since > SILENCE_MAX {
@@ -154,132 +105,40 @@ impl Reader {
         }
     }
 
-    fn at_end(&self) -> Result<()> {
-        match self.pending.first_key_value() {
-            // A reader that stands by may see a commit before all of its partitions tell of it.
-            None => Ok(()),
-            Some((epoch, pending)) => {
-                tracing::debug!(epoch, marked = ?pending.marked, of = ?pending.shards, "not whole yet");
-                Ok(())
-            }
-        }
-    }
-
-    /// The record of a commit that the tables had reached before.
-    pub fn record_of(&mut self, epoch: u64) -> Option<Vec<u8>> {
-        self.old_record.take().filter(|(of, _)| *of == epoch).map(|(_, record)| record)
-    }
-
-    /// Whether the commits that were read are whole: nothing of another one is left.
-    pub fn is_whole(&self) -> bool {
-        self.pending.is_empty()
-    }
-
     /// Takes a batch of each partition that is not ahead. Whether there was anything.
     fn take(&mut self) -> Result<bool> {
-        let oldest = self.pending.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch);
         let mut any = false;
-        for (number, shard) in (0u16..).zip(&mut self.shards) {
-            if shard.is_done() || shard.at > oldest {
+        for (number, partition) in (0u16..).zip(&mut self.partitions) {
+            if partition.is_done() || self.assembly.is_ahead(usize::from(number)) {
                 continue;
             }
-            let batch = shard.queue.take(BATCH);
-            for message in batch.iter() {
+            for message in partition.queue.take(BATCH).iter() {
                 any = true;
-                let place = || format!("{}[{number}]@{}", self.topic, message.offset());
+                let offset = message.offset();
                 match message.error() {
-                    Some(Code::PartitionEOF) => {
-                        shard.next = shard.next.max(message.offset());
-                        continue;
-                    }
+                    Some(Code::PartitionEOF) => partition.next = partition.next.max(offset),
+                    // It was trimmed meanwhile: opening anew begins where it begins now.
                     Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                        return Err(Error::corrupt(format!(
-                            "{}[{number}] was cut while it was read: {}",
-                            self.topic,
-                            message.reason()
+                        let (topic, reason) = (&self.topic, message.reason());
+                        return Err(Error::unavailable(format!(
+                            "{topic}[{number}] was cut while it was read: {reason}"
                         )));
                     }
-                    Some(_) => continue,
-                    None => {}
-                }
-                shard.next = message.offset() + 1;
-                let value = message.value().unwrap_or_default();
-                self.bytes_read += value.len() as u64;
-                match value.split_first() {
-                    Some((&BLOCK, bytes)) => {
-                        shard.blocks.push(Block { shard: Shard(number), bytes: Arc::from(bytes) });
+                    Some(_) => {}
+                    None => {
+                        let value = message.value().unwrap_or_default();
+                        self.bytes += value.len() as u64;
+                        self.assembly.take(number, offset, value)?;
+                        partition.next = offset + 1;
                     }
-                    Some((&MARKER, _)) => {
-                        let marker = Marker::read(value, &place())?;
-                        let blocks = std::mem::take(&mut shard.blocks);
-                        // What stands before the first marker may have been deleted in part, or was read before.
-                        let is_first = std::mem::replace(&mut shard.is_first, false);
-                        if !is_first {
-                            let checked = marker.check(&blocks, &place());
-                            if !(self.from_start && shard.at == 0 && checked.is_err()) {
-                                checked?;
-                            }
-                        }
-                        shard.at = marker.token.epoch;
-                        shard.last = LastMarker { offset: message.offset(), token: Some(marker.token.clone()) };
-                        if self.job.get_or_insert_with(|| marker.job.clone()) != &marker.job {
-                            return Err(Error::config(format!(
-                                "{} is of another job with the same name (id {}) than the state here: give this job another \
-                                 name, or a new --state to go on with that one",
-                                place(),
-                                marker.job
-                            )));
-                        }
-                        self.log_bytes = self.log_bytes.max((marker.token.epoch, marker.log_bytes));
-                        if let Some(manifest) = &marker.manifest {
-                            self.manifest = Some(manifest.get().to_owned());
-                        }
-                        let pending = self.pending.entry(marker.token.epoch).or_default();
-                        let commit = pending.commit.get_or_insert_with(|| marker::commit(marker.token.epoch));
-                        commit.blocks.extend(blocks);
-                        if let Some(record) = &marker.record {
-                            commit.marker = record.get().as_bytes().to_vec();
-                        }
-                        pending.shards = marker.shards;
-                        pending.marked.push(number);
-                    }
-                    _ => return Err(Error::corrupt(format!("{} is nothing of a changelog", place()))),
                 }
             }
         }
         Ok(any)
     }
-
-    /// The oldest commit, if each of its shards has told its part, or never will: what was deleted.
-    fn take_whole(&mut self) -> Result<Option<Commit>> {
-        let Some((&epoch, pending)) = self.pending.first_key_value() else { return Ok(None) };
-        for shard in &pending.shards {
-            if pending.marked.contains(shard) {
-                continue;
-            }
-            let Some(log) = self.shards.get(usize::from(*shard)) else {
-                return Err(Error::corrupt(format!(
-                    "{} has no partition {shard}, which commit {epoch} names",
-                    self.topic
-                )));
-            };
-            let is_past = log.at > epoch;
-            if !is_past {
-                return Ok(None);
-            }
-            if !self.from_start && epoch > self.reached {
-                return Err(Error::corrupt(format!("{}[{shard}] lacks commit {epoch}", self.topic)));
-            }
-        }
-        let pending = self.pending.pop_first().and_then(|(_, pending)| pending.commit);
-        Ok(pending.map(|mut commit| {
-            commit.blocks.sort_by_key(|block| block.shard);
-            commit
-        }))
-    }
 }
 
-impl ShardLog {
+impl Reading {
     fn is_done(&self) -> bool {
         self.next >= self.end
     }

@@ -14,6 +14,8 @@ use super::input::KafkaTopic;
 use super::internal_topics::{self, Admin};
 use super::membership::Membership;
 use super::reader::Reader;
+use crate::progress::Phase;
+use crate::run::Control;
 use crate::{Error, Result, clock};
 
 /// Committed blocks that a standby gathers before it writes them to its tables.
@@ -133,7 +135,7 @@ impl Session {
     ///
     /// # Errors
     /// What reading and writing report.
-    pub fn stand_by(&self, local: &Local<'_>, stopping: &dyn Fn() -> bool) -> Result<Option<u64>> {
+    pub fn stand_by(&self, local: &Local<'_>, control: &Control) -> Result<Option<u64>> {
         let mut tail = None;
         let mut told = false;
         let began = clock::now();
@@ -141,7 +143,7 @@ impl Session {
             if let Some(term) = self.membership.term()? {
                 return Ok(Some(term));
             }
-            if stopping() {
+            if control.stopping() {
                 return Ok(None);
             }
             // Most starts are assigned at once; there is nothing to follow yet.
@@ -150,6 +152,7 @@ impl Session {
                 continue;
             }
             if !std::mem::replace(&mut told, true) {
+                control.progress.enter(Phase::StandingBy);
                 tracing::info!("standing by: another instance of {} is active", self.job);
             }
             let tail = match &mut tail {
@@ -158,7 +161,7 @@ impl Session {
                     none.insert(Tail { reader: self.reader(local)?, held: Vec::new(), bytes: 0, since: clock::now() })
                 }
             };
-            tail.follow(self, local, &|| stopping() || !matches!(self.membership.term(), Ok(None)))?;
+            tail.follow(self, local, &|| control.stopping() || !matches!(self.membership.term(), Ok(None)))?;
             self.membership.wait(STANDBY_LOOK);
         }
     }
@@ -172,7 +175,7 @@ impl Session {
             Some(checkpoint) if checkpoint.epoch <= local.store.durable().0 => {
                 let starts: Vec<i64> = checkpoint.shards.iter().map(|(offset, _)| *offset).collect();
                 let mut reader = Reader::new(client, &topic, &starts, false, local.store.durable())?;
-                reader.job = checkpoint.job;
+                reader.assembly.job = checkpoint.job;
                 Ok(reader)
             }
             _ => {
@@ -216,7 +219,7 @@ impl Tail {
                 self.write(local)?;
             }
         }
-        if !self.held.is_empty() && self.reader.is_whole() && clock::now() - self.since >= STANDBY_LAG {
+        if !self.held.is_empty() && self.reader.assembly.is_whole() && clock::now() - self.since >= STANDBY_LAG {
             self.write(local)?;
         }
         Ok(())
@@ -226,7 +229,7 @@ impl Tail {
         let held = std::mem::take(&mut self.held);
         self.bytes = 0;
         local.store.apply(&Bulk::merge(&held)?)?;
-        if self.reader.is_whole()
+        if self.reader.assembly.is_whole()
             && let Some(last) = held.last()
         {
             save(&self.reader, local, last.epoch)?;
@@ -244,7 +247,7 @@ pub(super) fn save(reader: &Reader, local: &Local<'_>, epoch: Epoch) -> Result<(
     match local.directory {
         Some(directory) => {
             let identity = reader.client().identity();
-            Checkpoint::new(identity, reader.job.as_deref(), epoch, &reader.last()).save(directory)
+            Checkpoint::new(identity, reader.assembly.job.as_deref(), epoch, &reader.last()).save(directory)
         }
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_operators::Timestamp;
 
-use super::admin::{Found, find};
+use super::admin::{Found, client_record_bytes_max, find};
 use super::output::KafkaOutput;
 use super::plain::Plain;
 use super::position::Identity;
@@ -82,7 +82,12 @@ impl<T: 'static, F: Encode<T>> Sink<T> for KafkaSink<T, F> {
             None => found.identity,
             Some(text) => same(&found.identity, text, &self.output.name)?,
         };
-        self.record_bytes_max.store(found.record_bytes_max, Ordering::Relaxed);
+        let limit = match transaction {
+            // One producer serves all topics, so its own limit holds, too.
+            Some(_) => found.record_bytes_max.min(client_record_bytes_max(&self.output)),
+            None => found.record_bytes_max,
+        };
+        self.record_bytes_max.store(limit, Ordering::Relaxed);
         let (plain, to): (Option<Arc<Plain>>, Transaction) = match transaction {
             Some(transaction) => (None, Arc::clone(transaction)),
             None => {
@@ -214,7 +219,7 @@ impl<T, F: Encode<T>> Writer<T, F> {
         self.refused.records += 1;
         match &*self.policy {
             BadRecords::Fail => Err(Error::record(format!(
-                "{cause}; raise max.message.bytes of the topic, or choose another policy with \
+                "{cause}; raise max.message.bytes of the topic, beyond 1 MB with --kafka message.max.bytes, or choose another policy with \
                  `.too_large(BadRecords::Skip)` or `::DeadLetter(topic)`"
             ))),
             BadRecords::Skip => {

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::client::Client;
+use super::figures::Figures;
 use super::input::{KafkaTopic, Start};
 use super::partition::{Cursor, KafkaPartition, UntilEnd};
 use super::position::Position;
 use crate::format::Decode;
-use crate::source::{Partition, Source};
+use crate::source::{Measure, Partition, Source};
 use crate::{Error, Kind, Result, clock};
 
 /// Reads the committed records of a Kafka topic, each partition of it by itself. Positions are the engine's own: no
@@ -34,6 +35,8 @@ pub struct KafkaSource<T, F> {
 #[derive(Default)]
 struct Shared {
     client: Weak<Client>,
+    /// Of the same client: whoever asks for figures must not be who closes it.
+    figures: Weak<Figures>,
     /// When the last attempt to connect failed, and how.
     failed: Option<(Instant, Kind, String)>,
 }
@@ -89,6 +92,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
         })?;
         let reader = Arc::new(reader);
         shared.client = Arc::downgrade(&reader);
+        shared.figures = Arc::downgrade(reader.figures());
         Ok(reader)
     }
 
@@ -165,6 +169,12 @@ impl<T: 'static, F: Decode<T>> Source<T> for KafkaSource<T, F> {
         tracing::info!("Kafka topic {} has a new partition {partition}: read from its beginning", self.topic.name);
         let opened = self.open_from(partition, None, &Start::Earliest)?;
         Ok(Box::new(UntilEnd::Reading(Box::new(opened))))
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        // It is held while a worker connects.
+        let figures = self.reader.try_lock().ok().and_then(|shared| shared.figures.upgrade());
+        figures.map_or_else(Vec::new, |figures| figures.measures())
     }
 }
 

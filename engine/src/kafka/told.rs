@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -50,3 +51,6 @@ impl ClientContext for Told {
         }
     }
 }
+
+/// For consumers that only ask questions.
+impl ConsumerContext for Told {}

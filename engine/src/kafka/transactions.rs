@@ -262,6 +262,8 @@ fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration) -> Result<R
         ("message.timeout.ms", millis),
         // An epoch's end does not wait for more records.
         ("linger.ms", "5".to_owned()),
+        // A batch is refused as a whole where it is larger than its topic takes.
+        ("batch.size", "131072".to_owned()),
         // Transactions follow each other closely; by default the first request waits a tenth of a second for the
         // markers of the one before.
         ("retry.backoff.ms", "10".to_owned()),

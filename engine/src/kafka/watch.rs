@@ -1,7 +1,7 @@
 //! What goes on behind a client: its log, its errors, and whether the leaders of the partitions answer.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
 
 use super::errors::Reported;
+use super::figures::Figures;
 use crate::clock;
 
 /// How often librdkafka tells how its connections are.
@@ -30,6 +31,7 @@ pub(super) struct Watch {
     partitions: usize,
     silence_max: Duration,
     seen: Mutex<Seen>,
+    figures: Arc<Figures>,
 }
 
 #[derive(Default)]
@@ -82,7 +84,13 @@ impl Watch {
     /// For a topic of which `partitions` are read, by a client whose brokers may wait `fetch_wait` for records.
     pub fn new(topic: &str, partitions: usize, fetch_wait: Duration) -> Self {
         let seen = Seen { told_partitions: partitions, ..Seen::default() };
-        Self { topic: topic.to_owned(), partitions, silence_max: SILENCE_MAX + fetch_wait, seen: Mutex::new(seen) }
+        let silence_max = SILENCE_MAX + fetch_wait;
+        let figures = Arc::new(Figures::new(partitions));
+        Self { topic: topic.to_owned(), partitions, silence_max, seen: Mutex::new(seen), figures }
+    }
+
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -105,6 +113,7 @@ impl Watch {
     }
 
     fn take(&self, statistics: &Statistics, now: Instant) {
+        self.figures.take(statistics, &self.topic);
         let mut seen = self.seen();
         let sampled = seen.made_at(statistics.ts, now);
         seen.sampled = Some(sampled);
@@ -194,23 +203,40 @@ impl ClientContext for Watch {
 impl ConsumerContext for Watch {}
 
 /// The part of librdkafka's statistics that is needed.
-#[derive(Deserialize)]
-struct Statistics {
+#[derive(Default, Deserialize)]
+pub(super) struct Statistics {
     /// Microseconds of a clock that only goes on.
     #[serde(default)]
     ts: i64,
     #[serde(default)]
-    brokers: HashMap<String, Broker>,
+    pub brokers: HashMap<String, Broker>,
     #[serde(default)]
-    topics: HashMap<String, Topic>,
+    pub topics: HashMap<String, Topic>,
+    /// Messages received, and their bytes.
+    #[serde(default)]
+    pub rxmsgs: u64,
+    #[serde(default)]
+    pub rxmsg_bytes: u64,
 }
 
-#[derive(Deserialize)]
-struct Broker {
-    nodeid: i32,
-    state: String,
+#[derive(Default, Deserialize)]
+pub(super) struct Broker {
+    pub nodeid: i32,
+    pub state: String,
     /// Microseconds since it answered anything; -1 where it never did.
     rxidle: i64,
+    /// How it is known; `logical` is one that stands for another.
+    #[serde(default)]
+    pub source: String,
+    #[serde(default)]
+    pub rtt: RoundTrips,
+}
+
+/// In microseconds, since the statistics before.
+#[derive(Default, Deserialize)]
+pub(super) struct RoundTrips {
+    pub avg: i64,
+    pub cnt: i64,
 }
 
 impl Broker {
@@ -220,19 +246,26 @@ impl Broker {
 }
 
 #[derive(Deserialize)]
-struct Topic {
-    partitions: HashMap<String, Partition>,
+pub(super) struct Topic {
+    pub partitions: HashMap<String, Partition>,
 }
 
-#[derive(Deserialize)]
-struct Partition {
-    partition: i32,
+#[derive(Default, Deserialize)]
+pub(super) struct Partition {
+    pub partition: i32,
     /// Of the leader; -1 where there is none.
     broker: i32,
     fetch_state: String,
     /// How many messages wait to be taken.
     #[serde(default)]
     fetchq_cnt: i64,
+    /// The last stable offset that a fetch told; below 0 before.
+    #[serde(default = "unknown")]
+    pub ls_offset: i64,
+}
+
+fn unknown() -> i64 {
+    -1
 }
 
 #[cfg(test)]
@@ -240,13 +273,17 @@ mod tests {
     use super::*;
 
     fn statistics(state: &str, rxidle: i64, fetch_state: &str, fetchq_cnt: i64) -> Statistics {
-        let broker = Broker { nodeid: 1, state: state.to_owned(), rxidle };
-        let partition = |partition| Partition { partition, broker: 1, fetch_state: fetch_state.to_owned(), fetchq_cnt };
+        let broker = Broker { nodeid: 1, state: state.to_owned(), rxidle, ..Broker::default() };
+        let partition = |partition| {
+            let fetch_state = fetch_state.to_owned();
+            Partition { partition, broker: 1, fetch_state, fetchq_cnt, ..Partition::default() }
+        };
         let partitions = (-1..2).map(|id| (id.to_string(), partition(id))).collect();
         Statistics {
             ts: 0,
             brokers: HashMap::from([("a".to_owned(), broker)]),
             topics: HashMap::from([("orders".to_owned(), Topic { partitions })]),
+            ..Statistics::default()
         }
     }
 

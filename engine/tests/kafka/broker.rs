@@ -1,6 +1,7 @@
 //! A broker, and what tests do with it as its operators and producers.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 pub const AT_MOST: Duration = Duration::from_secs(30);
@@ -41,11 +42,16 @@ impl Broker {
 
     /// One of the test's own, to be killed.
     pub fn start() -> Self {
-        Self::start_with(free_port(), Vec::new())
+        Self::start_with(&[])
     }
 
-    /// The same with a port and settings.
-    pub fn start_with(port: u16, settings: Vec<String>) -> Self {
+    /// The same, with settings of its own.
+    pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_at(free_port(), settings.iter().map(|setting| (*setting).to_owned()).collect())
+    }
+
+    /// The same on a port.
+    pub fn start_at(port: u16, settings: Vec<String>) -> Self {
         let data = tempfile::Builder::new().prefix("headwater-kafka-").tempdir().unwrap().keep();
         let broker = Self { address: format!("127.0.0.1:{port}"), own: Some((port, data)), settings };
         broker.reap();
@@ -106,11 +112,16 @@ impl Broker {
 
     /// A topic that no other test has.
     pub fn topic(&self, name: &str, partitions: i32) -> String {
-        static TOPICS: AtomicU32 = AtomicU32::new(0);
-        let number = TOPICS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{name}-{}-{number}", std::process::id());
+        let name = self.unused(name);
         self.create(&name, partitions);
         name
+    }
+
+    /// The name of a topic that there is not.
+    pub fn unused(&self, name: &str) -> String {
+        static TOPICS: AtomicU32 = AtomicU32::new(0);
+        let number = TOPICS.fetch_add(1, Ordering::Relaxed);
+        format!("{name}-{}-{number}", std::process::id())
     }
 
     pub fn create(&self, name: &str, partitions: i32) {
@@ -118,6 +129,60 @@ impl Broker {
         for result in wait(self.admin().create_topics([&topic], &AdminOptions::new())).unwrap() {
             result.unwrap();
         }
+    }
+
+    /// A topic that takes no larger batches than this.
+    pub fn small_topic(&self, name: &str, max_message_bytes: usize) -> String {
+        let name = self.unused(name);
+        let bytes = max_message_bytes.to_string();
+        let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", &bytes);
+        wait(self.admin().create_topics([&topic], &AdminOptions::new())).unwrap().remove(0).unwrap();
+        name
+    }
+
+    /// How many partitions a topic has; `None` where there is no such topic.
+    pub fn partitions(&self, name: &str) -> Option<usize> {
+        let metadata = self.admin().inner().fetch_metadata(None, AT_MOST).unwrap();
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name)?;
+        Some(topic.partitions().len())
+    }
+
+    /// All committed records of a topic, at least so many.
+    pub fn read(&self, topic: &str, at_least: usize) -> Vec<Read> {
+        let mut config = self.config();
+        config.set("group.id", "readers").set("auto.offset.reset", "error").set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let partitions = self.partitions(topic).unwrap();
+        let mut assigned = TopicPartitionList::new();
+        for partition in 0..partitions {
+            assigned.add_partition_offset(topic, partition as i32, rdkafka::Offset::Beginning).unwrap();
+        }
+        consumer.assign(&assigned).unwrap();
+        let (mut records, mut ended) = (Vec::new(), std::collections::BTreeSet::new());
+        while ended.len() < partitions || records.len() < at_least {
+            match consumer.poll(AT_MOST) {
+                Some(Ok(message)) => records.push(Read::of(&message)),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                Some(Err(error)) => panic!("{topic}: {error}"),
+                None => panic!("{topic} has {} of {at_least} records", records.len()),
+            }
+        }
+        records
+    }
+
+    /// Has Kafka's own producer write lines of a key, a tab and a value.
+    pub fn console_producer(&self, topic: &str, lines: &[u8]) {
+        self.tool(&["console-producer", "--topic", topic, "--reader-property", "parse.key=true"], lines);
+    }
+
+    /// Runs a tool of Kafka.
+    pub fn tool(&self, arguments: &[&str], input: &[u8]) {
+        let port = self.address.rsplit_once(':').unwrap().1;
+        let mut tool = Command::new(script());
+        tool.args(["tool", "--port", port]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut tool = tool.spawn().unwrap();
+        tool.stdin.take().unwrap().write_all(input).unwrap();
+        assert!(tool.wait().unwrap().success(), "{arguments:?}");
     }
 
     pub fn delete(&self, name: &str) {
@@ -176,6 +241,34 @@ impl Broker {
         let writer = self.producer();
         numbers.into_iter().for_each(|number| writer.send(topic, partition, number));
         writer.flush();
+    }
+}
+
+/// A record as it was read.
+#[derive(Debug, PartialEq)]
+pub struct Read {
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub millis: Option<i64>,
+    pub partition: i32,
+}
+
+impl Read {
+    fn of(message: &rdkafka::message::BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        Self {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
+            millis: message.timestamp().to_millis(),
+            partition: message.partition(),
+        }
+    }
+
+    /// The value as a number.
+    pub fn number(&self) -> u64 {
+        std::str::from_utf8(self.value.as_ref().unwrap()).unwrap().parse().unwrap()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use headwater::kafka::KafkaTopic;
+use headwater::kafka::{KafkaOutput, KafkaTopic};
 use headwater::prelude::*;
 
 use super::broker::{AT_MOST, pause};
@@ -54,10 +54,22 @@ impl Copy {
 
     /// Runs it beside the test.
     pub fn start(&self) -> Running {
+        self.start_to(None)
+    }
+
+    /// The same, with the numbers going to a Kafka topic instead, at least once.
+    pub fn start_to(&self, output: Option<KafkaOutput>) -> Running {
         let (control, directory) = (Control::default(), self.directory.path().to_owned());
         let (handle, topic) = (control.clone(), self.topic.clone());
-        let thread =
-            std::thread::spawn(move || copy(&directory, Input::Kafka(topic)).run(&options(&directory), &handle));
+        let thread = std::thread::spawn(move || {
+            let job = copy(&directory, Input::Kafka(topic));
+            let mut options = options(&directory);
+            if let Some(output) = output {
+                job.bind_output("copies", Output::Kafka(output));
+                options.delivery = Delivery::AtLeastOnce;
+            }
+            job.run(&options, &handle)
+        });
         Running { control, thread, output: self.directory.path().join("copies.jsonl") }
     }
 

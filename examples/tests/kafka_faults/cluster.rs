@@ -30,7 +30,7 @@ impl Cluster {
             // Where offsets expire soon, the protocol's own record of them is needed.
             "offsets.retention.minutes=1".to_owned(),
         ];
-        Self { broker: Broker::start_with(port, settings), proxy }
+        Self { broker: Broker::start_at(port, settings), proxy }
     }
 
     /// The address of the proxied door.

@@ -1,10 +1,10 @@
 //! A producer as librdkafka has it: records in, delivery reports in batches, and transactions whose errors say what may
 //! follow. Its own requests are counted by interceptors, which the safe binding has no place for.
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -20,9 +20,23 @@ use crate::sink::Outgoing;
 /// Requests that belong to a transaction: AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit.
 const OF_TRANSACTIONS: [i16; 4] = [24, 25, 26, 28];
 
-/// How many requests of transactions were sent and have no answer yet.
+/// Requests of transactions that were sent and got no answer. There is one of a kind at a time: where one is sent before
+/// the last was answered, that one is lost, and a copy of it may be on its way.
 #[derive(Default)]
-struct Unanswered(AtomicI64);
+struct Unanswered(Mutex<Requests>);
+
+#[derive(Default)]
+struct Requests {
+    waiting: HashSet<i16>,
+    lost: bool,
+}
+
+impl Unanswered {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        // Each change is whole by itself.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A producer. Not to be shared: its calls are made by one thread at a time.
 pub(in super::super) struct RawProducer {
@@ -67,7 +81,10 @@ impl RawProducer {
 
     /// Whether a request of a transaction was sent to which no answer came: a copy of it may still reach the broker.
     pub fn has_unanswered(&self) -> bool {
-        self.unanswered.0.load(Ordering::Acquire) != 0
+        {
+            let requests = self.unanswered.lock();
+            requests.lost || !requests.waiting.is_empty()
+        }
     }
 
     /// Takes a record; its bytes are copied.
@@ -325,12 +342,18 @@ unsafe extern "C" fn on_sent(
     _: i16,
     _: i32,
     _: usize,
-    counter: *mut c_void,
+    unanswered: *mut c_void,
 ) -> RDKafkaRespErr {
-    count(api, counter, 1);
+    if OF_TRANSACTIONS.contains(&api) {
+        // SAFETY: what is counted in outlives the client whose threads call this.
+        let unanswered = unsafe { &*unanswered.cast::<Unanswered>() };
+        let mut requests = unanswered.lock();
+        requests.lost |= !requests.waiting.insert(api);
+    }
     RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
+/// Called more than once for an answer, and also where none came: with an error of librdkafka's own.
 #[expect(clippy::too_many_arguments, reason = "librdkafka's signature")]
 unsafe extern "C" fn on_answer(
     _: *mut sys::rd_kafka_t,
@@ -343,17 +366,12 @@ unsafe extern "C" fn on_answer(
     _: usize,
     _: i64,
     error: RDKafkaRespErr,
-    counter: *mut c_void,
+    unanswered: *mut c_void,
 ) -> RDKafkaRespErr {
-    if code(error).is_none() {
-        count(api, counter, -1);
+    if OF_TRANSACTIONS.contains(&api) && error as i32 >= 0 {
+        // SAFETY: as above.
+        let unanswered = unsafe { &*unanswered.cast::<Unanswered>() };
+        unanswered.lock().waiting.remove(&api);
     }
     RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
-}
-
-fn count(api: i16, counter: *mut c_void, by: i64) {
-    if OF_TRANSACTIONS.contains(&api) {
-        // SAFETY: the counter outlives the client whose threads call this.
-        unsafe { &*counter.cast::<Unanswered>() }.0.fetch_add(by, Ordering::AcqRel);
-    }
 }

@@ -1,0 +1,81 @@
+//! The broker: topics, and transactions in them.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::common::{cpu_of, line, transaction};
+use crate::environment;
+
+/// A broker that does nothing else.
+pub struct Cluster {
+    brokers: String,
+    pid: String,
+}
+
+impl Cluster {
+    pub fn of_environment() -> Self {
+        Self { brokers: environment("KAFKA_BROKERS"), pid: environment("BROKER_PID") }
+    }
+
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// CPU time of the broker until now.
+    pub fn cpu(&self) -> Duration {
+        cpu_of(&self.pid)
+    }
+
+    /// Makes a topic of one partition that stamps records when they come.
+    pub fn create(&self, topic: &str) {
+        let stamped = "message.timestamp.type=LogAppendTime";
+        self.topics(&["--create", "--topic", topic, "--partitions", "1", "--config", stamped]);
+    }
+
+    /// Deletes all topics but this one and the broker's own.
+    pub fn keep_only(&self, topic: &str) {
+        self.topics(&["--delete", "--if-exists", "--topic", &format!("(?!__|{topic}$).*")]);
+    }
+
+    fn topics(&self, arguments: &[&str]) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("dev/kafka");
+        let mut tool = Command::new(script);
+        tool.args(["tool", "topics", "--bootstrap-server", &self.brokers]).args(arguments).stdout(Stdio::null());
+        assert!(tool.status().unwrap().success(), "dev/kafka tool topics {arguments:?}");
+    }
+
+    /// kcat at this broker, told what to do.
+    pub fn kcat(&self, arguments: &[&str]) -> Command {
+        let mut kcat = Command::new("kcat");
+        kcat.args(["-b", &self.brokers, "-q", "-X", "log_level=3"]).args(arguments);
+        kcat
+    }
+
+    /// Writes transactions to a new topic, with the user as key or without one. Returns the bytes of a value.
+    pub fn load(&self, topic: &str, records: u64, users: u64, keyed: bool) -> u64 {
+        self.create(topic);
+        // Batches as the console producer of benches/kafka.rs makes them.
+        let mut arguments = vec!["-P", "-t", topic, "-X", "batch.size=500000", "-X", "linger.ms=100"];
+        if keyed {
+            arguments.extend(["-K", "\t"]);
+        }
+        let mut producer = self.kcat(&arguments).stdin(Stdio::piped()).spawn().expect("kcat can be run");
+        let mut input = std::io::BufWriter::with_capacity(1 << 20, producer.stdin.take().unwrap());
+        let mut bytes = 0;
+        for n in 0..records {
+            let tx = transaction(n, users);
+            // The example's ids are texts.
+            let line = line(&tx, format_args!("\"t-{n}\""));
+            bytes += line.len() as u64;
+            if keyed {
+                write!(input, "{}\t", tx.user).unwrap();
+            }
+            writeln!(input, "{line}").unwrap();
+        }
+        drop(input.into_inner().unwrap());
+        assert!(producer.wait().unwrap().success(), "the transactions could not be written");
+        bytes / records
+    }
+}

@@ -1,0 +1,123 @@
+//! CPU time per record.
+
+use std::time::{Duration, Instant};
+
+use crate::Options;
+use crate::cluster::Cluster;
+use crate::common::bars::{Run, median};
+use crate::common::user_count;
+use crate::process::Pinned;
+use crate::systems::{Place, System};
+
+/// What a run took, of the broker too.
+struct Measured {
+    run: Run,
+    broker: Duration,
+    alerts: u64,
+}
+
+/// The rounds of one system.
+struct Column {
+    name: String,
+    runs: Vec<Measured>,
+}
+
+/// Runs the raw loop and both systems in turns, and prints the medians.
+pub fn compare(cluster: &Cluster, options: &Options) {
+    let bytes = cluster.load(&options.topic, options.records, options.users, !options.unkeyed);
+    let systems = [System::KafkaStreams { is_static: false }, System::Headwater];
+    let mut raw = Column { name: "raw batch loop".into(), runs: Vec::new() };
+    let mut columns = systems.map(|system| Column { name: system.name(), runs: Vec::new() });
+    for round in 0..options.rounds {
+        raw.runs.push(raw_loop(cluster, options));
+        for (system, column) in systems.into_iter().zip(&mut columns) {
+            let run = format!("throughput-{}-{round}", if system == System::Headwater { "headwater" } else { "peer" });
+            let place = Place::new(cluster, &options.topic, run, !options.unkeyed);
+            column.runs.push(measure(system, &place, options));
+            place.clean_up();
+        }
+    }
+    let users = user_count(options.users);
+    let key = if options.unkeyed { "no key" } else { "the user as key" };
+    println!("{} records of {bytes} bytes with {key}, {users} users, {} rounds", options.records, options.rounds);
+    println!(
+        "| system | CPU ns per record | × raw loop | records/s | alerts found / expected | broker, CPU ns per record |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let expected = crate::common::expected_alerts(options.records, options.users);
+    let base = raw.cpu_ns();
+    for column in std::iter::once(&raw).chain(&columns) {
+        column.print(base, expected);
+    }
+}
+
+impl Column {
+    fn figures(&self, of: impl Fn(&Measured) -> f64) -> Vec<f64> {
+        self.runs.iter().map(of).collect()
+    }
+
+    fn cpu_ns(&self) -> f64 {
+        median(&self.figures(|measured| measured.run.cpu_ns()))
+    }
+
+    fn print(&self, base: f64, expected: u64) {
+        let ns = self.figures(|measured| measured.run.cpu_ns());
+        let (least, greatest) = ns.iter().fold((f64::INFINITY, 0.0f64), |(a, b), ns| (a.min(*ns), b.max(*ns)));
+        let per_second =
+            median(&self.figures(|measured| measured.run.records as f64 / measured.run.wall.as_secs_f64()));
+        let broker = median(&self.figures(|measured| measured.broker.as_nanos() as f64 / measured.run.records as f64));
+        let alerts = match self.runs[0].alerts {
+            0 => String::new(),
+            found => format!("{found} / {expected}"),
+        };
+        println!(
+            "| {} | {:.0} ({least:.0}–{greatest:.0}) | {:.1} | {per_second:.0} | {alerts} | {broker:.0} |",
+            self.name,
+            median(&ns),
+            median(&ns) / base
+        );
+    }
+}
+
+fn raw_loop(cluster: &Cluster, options: &Options) -> Measured {
+    let broker = cluster.cpu();
+    let program = std::env::current_exe().unwrap().display().to_string();
+    let records = options.records.to_string();
+    let arguments = ["raw", "--topic", &options.topic, "--records", &records].map(str::to_owned);
+    let printed = Pinned::start(&program, &arguments).printed();
+    let nanos: Vec<u64> = printed.split_whitespace().map(|nanos| nanos.parse().unwrap()).collect();
+    let (cpu, wall) = (Duration::from_nanos(nanos[0]), Duration::from_nanos(nanos[1]));
+    Measured { run: Run { records: options.records, wall, cpu }, broker: cluster.cpu() - broker, alerts: 0 }
+}
+
+fn measure(system: System, place: &Place, options: &Options) -> Measured {
+    let alerts = system.alerts(place);
+    let (run, broker) = match system {
+        System::Headwater => whole(system, place, options),
+        System::KafkaStreams { .. } => warm(system, place, options),
+    };
+    Measured { run, broker, alerts: alerts.verified(place.cluster, options.records, options.users) }
+}
+
+/// From before the start until after the end.
+fn whole(system: System, place: &Place, options: &Options) -> (Run, Duration) {
+    let (began, broker) = (Instant::now(), place.cluster.cpu());
+    let process = system.start(place);
+    process.await_end();
+    let (wall, cpu, broker) = (began.elapsed(), process.cpu(), place.cluster.cpu() - broker);
+    process.printed();
+    (Run { records: options.records, wall, cpu }, broker)
+}
+
+/// From a fifth of the records, when Java's start is over and its compiler is done with the most, until the last.
+fn warm(system: System, place: &Place, options: &Options) -> (Run, Duration) {
+    let mut process = system.start(place);
+    let counted = process.numbers();
+    let first = counted.reach(options.records / 5);
+    let (began, cpu, broker) = (Instant::now(), process.cpu(), place.cluster.cpu());
+    let last = counted.reach(options.records);
+    let run = Run { records: last - first, wall: began.elapsed(), cpu: process.cpu() - cpu };
+    let broker = place.cluster.cpu() - broker;
+    process.stop();
+    (run, broker)
+}
