@@ -9,8 +9,13 @@
 mod disk;
 #[path = "crash/kill.rs"]
 mod kill;
+#[path = "support/mount.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod mount;
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/seed.rs"]
+mod seed;
 #[path = "crash/shop.rs"]
 mod shop;
 #[path = "crash/stop.rs"]

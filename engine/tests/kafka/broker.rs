@@ -25,7 +25,9 @@ pub const AT_MOST: Duration = Duration::from_secs(30);
 pub struct Broker {
     pub address: String,
     /// Port and data directory of one that is ours.
-    own: Option<(u16, PathBuf)>,
+    pub own: Option<(u16, PathBuf)>,
+    /// What it is started with, KEY=VALUE.
+    settings: Vec<String>,
 }
 
 impl Broker {
@@ -33,7 +35,7 @@ impl Broker {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Broker> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var("KAFKA_BROKERS") {
-            Ok(address) => Self { address, own: None },
+            Ok(address) => Self { address, own: None, settings: Vec::new() },
             Err(_) => Self::start(),
         })
     }
@@ -45,12 +47,15 @@ impl Broker {
 
     /// The same, with settings of its own.
     pub fn start_with(settings: &[&str]) -> Self {
-        let port = free_port();
+        Self::start_at(free_port(), settings.iter().map(|setting| (*setting).to_owned()).collect())
+    }
+
+    /// The same on a port.
+    pub fn start_at(port: u16, settings: Vec<String>) -> Self {
         let data = tempfile::Builder::new().prefix("headwater-kafka-").tempdir().unwrap().keep();
-        let broker = Self { address: format!("127.0.0.1:{port}"), own: Some((port, data)) };
+        let broker = Self { address: format!("127.0.0.1:{port}"), own: Some((port, data)), settings };
         broker.reap();
-        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-        broker.dev_with("start", &settings.collect::<Vec<_>>());
+        broker.dev("start");
         broker
     }
 
@@ -70,13 +75,10 @@ impl Broker {
 
     /// Runs a command of `dev/kafka` on it.
     pub fn dev(&self, command: &str) {
-        self.dev_with(command, &[]);
-    }
-
-    fn dev_with(&self, command: &str, options: &[&str]) {
-        let (port, data) = self.own.as_ref().expect("a broker of our own");
-        let mut dev = Command::new(script());
-        dev.args([command, "--port", &port.to_string(), "--data"]).arg(data).args(options);
+        let mut dev = self.command(command);
+        if command == "start" {
+            dev.args(self.settings.iter().flat_map(|setting| ["--set", setting]));
+        }
         let output = dev.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
@@ -86,11 +88,19 @@ impl Broker {
         );
     }
 
+    /// A command of `dev/kafka` on it, to be run.
+    pub fn command(&self, command: &str) -> Command {
+        let (port, data) = self.own.as_ref().expect("a broker of our own");
+        let mut dev = Command::new(script());
+        dev.args([command, "--port", &port.to_string(), "--data"]).arg(data);
+        dev
+    }
+
     pub fn kafka(&self) -> Kafka {
         Kafka::at(&self.address)
     }
 
-    fn config(&self) -> ClientConfig {
+    pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.address);
         config
@@ -311,7 +321,7 @@ impl Writer {
 }
 
 /// A port below those that the system hands out to outgoing connections, one of which could take it meanwhile.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static PORTS: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id() * 16;
     let next = || (20_000 + (first + PORTS.fetch_add(1, Ordering::Relaxed)) % 10_000) as u16;

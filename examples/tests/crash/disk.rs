@@ -1,48 +1,10 @@
 //! A full disk: the job stops and says so, and goes on when there is room.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-
 use headwater::prelude::Random;
 
-use crate::shop::{Shop, seed, stderr, torture};
-
-/// A command as root: by sudo, if it asks for nothing, where this is somebody else.
-fn as_root(program: &str) -> Command {
-    let id = Command::new("id").arg("-u").output().unwrap();
-    if id.stdout.trim_ascii() == b"0" {
-        return Command::new(program);
-    }
-    let mut command = Command::new("sudo");
-    command.args(["-n", program]);
-    command
-}
-
-/// A small file system, unmounted at the end.
-struct Disk<'a>(&'a Path);
-
-impl<'a> Disk<'a> {
-    fn mount(at: &'a Path, megabytes: u64) -> Self {
-        fs::create_dir(at).unwrap();
-        let size = format!("size={megabytes}m,mode=0777");
-        let mounted = as_root("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status();
-        let mounted = mounted.is_ok_and(|status| status.success());
-        assert!(mounted, "this test mounts a small tmpfs and must be root for it: run `sudo -v && make test`");
-        Self(at)
-    }
-
-    fn grow(&self, megabytes: u64) {
-        let size = format!("remount,size={megabytes}m");
-        assert!(as_root("mount").args(["-o", &size]).arg(self.0).status().unwrap().success());
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        assert!(as_root("umount").arg("-l").arg(self.0).status().unwrap().success());
-    }
-}
+use crate::mount::Disk;
+use crate::seed::{seed, torture};
+use crate::shop::{Shop, stderr};
 
 #[test]
 fn a_full_disk_stops_the_job_without_loss() {

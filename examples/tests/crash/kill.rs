@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use headwater::prelude::Random;
 
-use crate::shop::{End, Shop, kill_after, seed, stderr, torture};
+use crate::seed::{seed, torture};
+use crate::shop::{End, Shop, kill_after, stderr};
 
 /// Whether a commit has been made that later ones follow: an output is there.
 fn committed(place: &Path) -> bool {

@@ -5,24 +5,11 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use headwater::prelude::Random;
 
 use crate::process::examples;
-
-/// Whether the long form runs.
-pub fn torture() -> bool {
-    std::env::var_os("HEADWATER_TORTURE").is_some()
-}
-
-/// The seed of this run, printed so that it can be repeated.
-pub fn seed(test: &str) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 % 1_000_000;
-    let seed = std::env::var("HEADWATER_SEED").map_or(now, |seed| seed.parse().unwrap());
-    println!("{test}: HEADWATER_SEED={seed}");
-    seed
-}
 
 /// A directory with an input, and the alerts that belong to it.
 pub struct Shop {

@@ -10,7 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use crate::process::{AT_ONCE, EVER, Running, Said, examples, wait_for};
-use crate::shop::{Shop, seed};
+use crate::seed::seed;
+use crate::shop::Shop;
 
 /// What is said at the first signal.
 const STOPPING: &str = "stopping after this epoch";

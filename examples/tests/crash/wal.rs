@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use headwater::prelude::Random;
 
-use crate::shop::{End, Shop, kill_after, seed, stderr, torture};
+use crate::seed::{seed, torture};
+use crate::shop::{End, Shop, kill_after, stderr};
 
 fn newest_log(database: &Path) -> Option<PathBuf> {
     let files = fs::read_dir(database).ok()?.map(|entry| entry.unwrap().path());

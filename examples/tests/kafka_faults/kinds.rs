@@ -1,0 +1,211 @@
+//! The kinds of faults, and how each is done.
+
+use std::time::{Duration, Instant};
+
+use headwater::prelude::Random;
+use rustix::process::Signal;
+
+use super::campaign::Campaign;
+use super::frames::{ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE, TXN_OFFSET_COMMIT};
+use super::proxy::{Act, Rule, Stage, Trap};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// kill -9 of the active instance, which comes back soon.
+    Kill,
+    /// kill -9 of the active instance, which comes back when the other has taken over.
+    Takeover,
+    /// SIGSTOP of the active instance until it has been missed and its transaction is aborted, then SIGCONT.
+    Freeze,
+    BrokerKill,
+    BrokerPause,
+    /// Nothing passes between job and broker for a while.
+    Silence,
+    /// All connections are cut at once.
+    Cut,
+    EndTxnHeld,
+    EndTxnCutBefore,
+    EndTxnCutAfter,
+    /// The connection is cut at once, and EndTxn comes late by it, when others have followed.
+    EndTxnLate,
+    /// The same, and the instance is killed meanwhile.
+    EndTxnLateAndKill,
+    /// A request of a transaction that is not EndTxn is cut before or after the broker gets it.
+    OtherCut,
+    DiskFull,
+}
+
+const KINDS: [Kind; 14] = [
+    Kind::Kill,
+    Kind::Takeover,
+    Kind::Freeze,
+    Kind::BrokerKill,
+    Kind::BrokerPause,
+    Kind::Silence,
+    Kind::Cut,
+    Kind::EndTxnHeld,
+    Kind::EndTxnCutBefore,
+    Kind::EndTxnCutAfter,
+    Kind::EndTxnLate,
+    Kind::EndTxnLateAndKill,
+    Kind::OtherCut,
+    Kind::DiskFull,
+];
+
+/// All kinds, or those that are asked for.
+pub fn chosen() -> Vec<Kind> {
+    let Ok(names) = std::env::var("HEADWATER_FAULTS") else { return KINDS.to_vec() };
+    let named = |name: &str| KINDS.into_iter().find(|kind| format!("{kind:?}") == name);
+    names.split(',').map(|name| named(name).unwrap_or_else(|| panic!("no fault {name} among {KINDS:?}"))).collect()
+}
+
+/// How often each is done, if that is asked for.
+pub fn chosen_hits() -> Option<usize> {
+    std::env::var("HEADWATER_HITS").ok().map(|hits| hits.parse().unwrap())
+}
+
+/// A request of a kind that a running job sends comes within this.
+const COMES: Duration = Duration::from_secs(40);
+
+impl Kind {
+    /// Does it, until it is over. Returns how long the job has taken to go on, as far as that was waited for.
+    ///
+    /// # Errors
+    /// What the job did not do meanwhile.
+    pub fn inject(self, campaign: &mut Campaign) -> Result<Duration, String> {
+        match self {
+            Self::Kill => {
+                let active = campaign.active();
+                campaign.instances[active].kill();
+                let time = campaign.within(2_000);
+                campaign.wait(time);
+                campaign.instances[active].start();
+            }
+            Self::Takeover => return take_over(campaign),
+            Self::Freeze => freeze(campaign),
+            Self::BrokerKill => {
+                campaign.cluster.broker.dev("kill");
+                let time = campaign.within(3_000);
+                campaign.wait(time);
+                campaign.cluster.broker.dev("start");
+            }
+            Self::BrokerPause => {
+                campaign.cluster.broker.dev("pause");
+                let time = campaign.within(15_000);
+                campaign.wait(time);
+                campaign.cluster.broker.dev("resume");
+            }
+            Self::Silence => {
+                campaign.cluster.proxy.stop();
+                let time = campaign.within(15_000);
+                campaign.wait(time);
+                campaign.cluster.proxy.heal();
+            }
+            Self::Cut => campaign.cluster.proxy.cut(),
+            Self::EndTxnHeld => {
+                let time = Duration::from_secs(1) + campaign.within(10_000);
+                trap(campaign, END_TXN, Act::Hold(time))?;
+            }
+            Self::EndTxnCutBefore => trap(campaign, END_TXN, Act::CutBefore)?,
+            Self::EndTxnCutAfter => trap(campaign, END_TXN, Act::CutAfter)?,
+            Self::EndTxnLate => late(campaign, false)?,
+            Self::EndTxnLateAndKill => late(campaign, true)?,
+            Self::OtherCut => {
+                let apis = [PRODUCE, ADD_PARTITIONS_TO_TXN, ADD_OFFSETS_TO_TXN, TXN_OFFSET_COMMIT];
+                let api = *campaign.random.pick(&apis);
+                let act = *campaign.random.pick(&[Act::CutBefore, Act::CutAfter]);
+                trap(campaign, api, act)?;
+            }
+            Self::DiskFull => full_disk(campaign)?,
+        }
+        Ok(Duration::ZERO)
+    }
+}
+
+/// Returns how long the other instance has taken.
+fn take_over(campaign: &mut Campaign) -> Result<Duration, String> {
+    let active = campaign.active();
+    campaign.instances[active].kill();
+    let killed = Instant::now();
+    let taken = campaign.progress();
+    let time = killed.elapsed();
+    campaign.instances[active].start();
+    taken.map(|()| time)
+}
+
+fn freeze(campaign: &mut Campaign) {
+    let active = campaign.active();
+    campaign.instances[active].signal(Signal::STOP);
+    let timeouts = campaign.timeouts;
+    let missed = timeouts.session.max(timeouts.transaction) + Duration::from_secs(2);
+    let time = missed + campaign.within(3_000);
+    campaign.wait(time);
+    campaign.instances[active].signal(Signal::CONT);
+}
+
+/// Does something to the next request of a kind, and waits until it is done.
+fn trap(campaign: &mut Campaign, api: i16, act: Act) -> Result<(), String> {
+    let trap = campaign.cluster.proxy.arm(Rule { api, client: None, act });
+    await_stage(campaign, &trap, |stage| *stage != Stage::Armed, &format!("a request of API {api}"))?;
+    await_stage(campaign, &trap, |stage| matches!(stage, Stage::Done(_)), &format!("the end of {act:?}"))
+}
+
+fn late(campaign: &mut Campaign, with_kill: bool) -> Result<(), String> {
+    let active = campaign.active();
+    let act = Act::Late(campaign.lateness);
+    let trap = campaign.cluster.proxy.arm(Rule { api: END_TXN, client: None, act });
+    await_stage(campaign, &trap, |stage| *stage != Stage::Armed, "EndTxn")?;
+    if with_kill {
+        campaign.instances[active].kill();
+        let time = campaign.within(1_000);
+        campaign.wait(time);
+        campaign.instances[active].start();
+    }
+    // Nobody waits for it.
+    campaign.progress()?;
+    if campaign.random.below(2) == 0 {
+        trap.let_go();
+    }
+    await_stage(campaign, &trap, |stage| matches!(stage, Stage::Done(_)), "the late EndTxn")
+}
+
+fn await_stage(campaign: &mut Campaign, trap: &Trap, holds: impl Fn(&Stage) -> bool, what: &str) -> Result<(), String> {
+    let came = campaign.wait_for(COMES, |_| holds(&trap.stage()));
+    if !came {
+        campaign.cluster.proxy.disarm();
+    }
+    came.then_some(()).ok_or_else(|| format!("waited {COMES:?} for {what}"))
+}
+
+/// The disk is full until the instance has noticed, while it runs and half of the times already when it starts. Tables are
+/// written at least every half minute.
+fn full_disk(campaign: &mut Campaign) -> Result<(), String> {
+    let active = campaign.active();
+    let said = campaign.instances[active].said().len();
+    let is_start = campaign.random.below(2) == 0;
+    if is_start {
+        campaign.instances[active].kill();
+    }
+    campaign.instances[active].disk.fill();
+    if is_start {
+        campaign.instances[active].start();
+    }
+    let notices = |campaign: &Campaign| {
+        let instance = &campaign.instances[active];
+        // A store that is opened gives back what it had allotted ahead.
+        instance.disk.fill();
+        instance.said()[said..].contains("disk")
+    };
+    let noticed = campaign.wait_for(Duration::from_secs(50), notices);
+    campaign.instances[active].disk.free();
+    noticed.then_some(()).ok_or_else(|| "nobody has noticed that the disk is full".to_owned())
+}
+
+/// Every kind as often as wanted, in an order of its own.
+pub fn plan(random: &mut Random, kinds: &[Kind], hits: usize) -> Vec<Kind> {
+    let mut plan: Vec<Kind> = kinds.iter().flat_map(|kind| std::iter::repeat_n(*kind, hits)).collect();
+    for at in (1..plan.len()).rev() {
+        plan.swap(at, random.below(at as u64 + 1) as usize);
+    }
+    plan
+}
