@@ -56,7 +56,7 @@ const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
 pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
     let mut membership = Membership::default();
-    let mut state = JobState::open(plan, options, control, &mut membership)?;
+    let mut state = None;
     let mut restarts = 0;
     let mut in_a_row = 0;
     let mut epochs = 0;
@@ -80,7 +80,8 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
         let shares = options.shares();
         let passes = error.kind() == Kind::Unavailable && (in_a_row < options.restarts_max || shares)
             || error.kind() == Kind::Fenced && shares;
-        if !passes || control.stopping() {
+        // Whoever gives a wrong address or directory learns of it at once.
+        if !passes || !membership.has_begun() || control.stopping() {
             control.progress.enter(Phase::Failed(error.to_string()));
             return Err(error);
         }

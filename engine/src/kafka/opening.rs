@@ -16,12 +16,13 @@ use super::options::Role;
 use super::reader::{LastMarker, Reader};
 use super::session::{Local, Session, bytes_of, save};
 use super::transactions::fence;
+use super::wanted::Wanted;
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, clock};
 
 /// Opening waits so long for transactions that others have open.
 const PATIENCE: Duration = Duration::from_secs(120);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
 /// Bytes of blocks that are written to the tables at once.
 const SLICE_BYTES: usize = 64 << 20;
@@ -42,15 +43,17 @@ pub(super) struct Replayed {
     pub job: Option<String>,
     /// Bytes of the log since its last rotation began.
     pub log_bytes: u64,
+    /// The first commit that the log must hold.
+    pub since: Option<u64>,
 }
 
 impl Session {
     /// Waits until nothing of the job is open, and says what is committed. Steps 1 to 3 of the protocol; every wait goes
-    /// back to the first.
+    /// back to the first. A job that starts over does not mind what somebody else has set.
     ///
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open.
-    pub(super) fn find(&self, term: u64) -> Result<Found> {
+    pub(super) fn find(&self, term: u64, fresh: bool) -> Result<Found> {
         let anybody = self.asker("read_uncommitted")?;
         let stable = self.asker("read_committed")?;
         let client = self.client()?;
@@ -68,7 +71,7 @@ impl Session {
                 )));
             }
             // 1. Whoever wrote last and is gone can write no more.
-            let before = self.tokens(&anybody)?;
+            let before = self.tokens(&anybody, fresh)?;
             let writers = self.open_writers(&anybody, &client)?;
             let mut strangers: BTreeSet<String> = before.iter().flatten().map(|token| token.owner.clone()).collect();
             strangers.extend(writers.iter().cloned());
@@ -87,8 +90,9 @@ impl Session {
                 }
             }
             // 2. What is committed, which cannot change behind our back any more.
-            let Some(tokens) = self.stable_tokens(&stable)? else {
+            let Some(tokens) = self.stable_tokens(&stable, fresh)? else {
                 waiting_for = "its offsets are not decided".to_owned();
+                clock::wait(AGAIN, || false);
                 continue;
             };
             if tokens != before {
@@ -112,7 +116,14 @@ impl Session {
     ///
     /// # Errors
     /// `Corrupt` where what is there is not what was committed; what reading and writing report.
-    pub(super) fn replay(&self, found: &Found, local: &Local<'_>, term: u64, progress: &Progress) -> Result<Replayed> {
+    pub(super) fn replay(
+        &self,
+        found: &Found,
+        local: &Local<'_>,
+        term: u64,
+        wanted: &Wanted<'_>,
+        progress: &Progress,
+    ) -> Result<Replayed> {
         let mut reader = self.reader(local)?;
         reader.read_to(&found.ends);
         let began = clock::now();
@@ -120,10 +131,8 @@ impl Session {
         let (mut bytes, mut last, mut records) = (0, None, 0u64);
         let gone = || self.membership.check(term).is_err();
         while let Some(mut commit) = reader.next(&gone)? {
-            if let Some((Epoch(before), _)) = &last
-                && commit.epoch.0 != before + 1
-            {
-                return Err(Error::corrupt(format!("{} lacks commit {}", self.state_topic(), before + 1)));
+            if let Some(manifest) = reader.manifest.take() {
+                wanted.check(&manifest, &self.state_topic(), self.shards)?;
             }
             bytes += bytes_of(&commit);
             records += 1;
@@ -155,7 +164,13 @@ impl Session {
             last => last,
         };
         crash::point("kafka.replayed");
-        Ok(Replayed { last, markers, job: reader.job.clone(), log_bytes: reader.log_bytes.1 })
+        Ok(Replayed {
+            last,
+            markers,
+            job: reader.job.clone(),
+            log_bytes: reader.log_bytes.1,
+            since: reader_since(&reader),
+        })
     }
 
     /// Empties the changelog: the job starts over. Commits go on being counted.
@@ -167,7 +182,13 @@ impl Session {
         self.admin.delete_before(&self.state_topic(), &found.ends)?;
         let epoch = found.tokens.iter().flatten().map(|token| token.epoch).max();
         let markers = found.ends.iter().map(|end| LastMarker { offset: *end, token: None }).collect();
-        Ok(Replayed { last: epoch.map(|epoch| (Epoch(epoch), Vec::new())), markers, job: None, log_bytes: 0 })
+        Ok(Replayed {
+            last: epoch.map(|epoch| (Epoch(epoch), Vec::new())),
+            markers,
+            job: None,
+            log_bytes: 0,
+            since: None,
+        })
     }
 
     /// The record of the last commit, where everything before it was read earlier.
@@ -183,23 +204,19 @@ impl Session {
     /// That the log ends with what the group says is committed.
     fn check_tokens(&self, found: &Found, markers: &[LastMarker]) -> Result<()> {
         let topic = self.state_topic();
-        let has_any_token = found.tokens.iter().any(Option::is_some);
-        let has_any_marker = reader_has_markers(markers);
-        if has_any_marker && !has_any_token {
-            tracing::warn!(
-                "the group {} has no offsets of {topic} any more, as after it was empty for longer than the brokers keep \
-                 offsets: going by the changelog itself",
-                self.job
-            );
-            return Ok(());
-        }
+        let mut expired = 0;
         for (shard, (token, last)) in found.tokens.iter().zip(markers).enumerate() {
             if token == &last.token {
                 continue;
             }
+            // A marker that can be read was committed, and with it an offset.
+            if token.is_none() {
+                expired += 1;
+                continue;
+            }
             let say = |token: &Option<Token>| token.as_ref().map_or("nothing".to_owned(), |token| format!("`{token}`"));
             // The next owner may have come in between.
-            let now = self.tokens(&self.asker("read_committed")?)?;
+            let now = self.tokens(&self.asker("read_committed")?, false)?;
             if now.get(shard) != Some(token) {
                 return Err(Error::new(Kind::Fenced, format!("{topic}[{shard}] was taken over while it was read")));
             }
@@ -210,6 +227,13 @@ impl Session {
                 self.job,
                 say(token)
             )));
+        }
+        if expired > 0 {
+            tracing::warn!(
+                "the group {} has no offsets of {expired} partitions of {topic} any more, as after it was empty for longer \
+                 than the brokers keep offsets: going by the changelog itself",
+                self.job
+            );
         }
         Ok(())
     }
@@ -222,13 +246,13 @@ impl Session {
     }
 
     /// The committed tokens, pending ones not.
-    fn tokens(&self, asker: &BaseConsumer) -> Result<Vec<Option<Token>>> {
-        self.stable_tokens(asker)?
+    fn tokens(&self, asker: &BaseConsumer, fresh: bool) -> Result<Vec<Option<Token>>> {
+        self.stable_tokens(asker, fresh)?
             .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
     }
 
     /// The same; `None` while a transaction on them is open.
-    fn stable_tokens(&self, asker: &BaseConsumer) -> Result<Option<Vec<Option<Token>>>> {
+    fn stable_tokens(&self, asker: &BaseConsumer, fresh: bool) -> Result<Option<Vec<Option<Token>>>> {
         let topic = self.state_topic();
         let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
         list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
@@ -248,15 +272,16 @@ impl Session {
             if !matches!(element.offset(), Offset::Offset(_)) {
                 continue;
             }
-            let token = Token::parse(element.metadata()).ok_or_else(|| {
-                Error::config(format!(
+            let token = Token::parse(element.metadata());
+            if token.is_none() && !fresh {
+                return Err(Error::config(format!(
                     "the offset of {topic}[{shard}] in group {} was set by somebody else; it is the job's own: start over \
-                     with --fresh, or delete the offsets of this topic: kafka-consumer-groups --delete-offsets --group \
-                     {} --topic {topic}",
+                     with --fresh, or go on from the last commit after: kafka-consumer-groups --delete-offsets --group {} \
+                     --topic {topic}",
                     self.job, self.job
-                ))
-            })?;
-            tokens[shard] = Some(token);
+                )));
+            }
+            tokens[shard] = token;
         }
         Ok(Some(tokens))
     }
@@ -311,6 +336,10 @@ impl Session {
         anybody.unassign().map_err(|error| Error::bug("librdkafka does not unassign").caused_by(error))?;
         Ok(writers)
     }
+}
+
+fn reader_since(reader: &Reader) -> Option<u64> {
+    Some(reader.since).filter(|(newest, _)| *newest > 0).map(|(_, since)| since)
 }
 
 fn reader_has_markers(markers: &[LastMarker]) -> bool {

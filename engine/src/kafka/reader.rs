@@ -38,6 +38,8 @@ pub(super) struct Reader {
     pending: BTreeMap<u64, Pending>,
     /// The log's first commits may have been deleted in part.
     from_start: bool,
+    /// The tables that are read into were empty.
+    into_empty: bool,
     /// Given already, or older than what is asked for.
     reached: u64,
     pub bytes_read: u64,
@@ -45,6 +47,8 @@ pub(super) struct Reader {
     pub job: Option<String>,
     /// Of the log since its last rotation began, by the newest marker.
     pub log_bytes: (u64, u64),
+    /// The first commit that the log must hold, by the newest marker.
+    pub since: (u64, u64),
     /// The newest record that was read, of a commit that was reached before.
     old_record: Option<(u64, Vec<u8>)>,
 }
@@ -55,6 +59,8 @@ struct ShardLog {
     end: i64,
     /// Everything before it was taken.
     next: i64,
+    /// The epoch of the first marker that was read.
+    first: Option<u64>,
     /// The epoch of the last marker.
     at: u64,
     blocks: Vec<Block>,
@@ -84,6 +90,7 @@ impl Reader {
                 start: *start,
                 end: *start,
                 next: *start,
+                first: None,
                 at: 0,
                 blocks: Vec::new(),
                 last: LastMarker::default(),
@@ -96,11 +103,13 @@ impl Reader {
             shards,
             pending: BTreeMap::new(),
             from_start,
+            into_empty: reached.0 == 0,
             reached: reached.0,
             bytes_read: 0,
             manifest: None,
             job: None,
             log_bytes: (0, 0),
+            since: (0, 0),
             old_record: None,
         })
     }
@@ -137,6 +146,7 @@ impl Reader {
         loop {
             if let Some(commit) = self.take_whole()? {
                 if commit.epoch.0 > self.reached {
+                    self.check_follows(commit.epoch.0)?;
                     self.reached = commit.epoch.0;
                     return Ok(Some(commit));
                 }
@@ -146,7 +156,7 @@ impl Reader {
                 continue;
             }
             if self.shards.iter().all(ShardLog::is_done) {
-                return self.at_end().map(|()| None);
+                return self.check_beginning().map(|()| None);
             }
             if self.take()? {
                 quiet_since = clock::now();
@@ -163,15 +173,36 @@ impl Reader {
         }
     }
 
-    fn at_end(&self) -> Result<()> {
-        match self.pending.first_key_value() {
-            // A reader that stands by may see a commit before all of its partitions tell of it.
-            None => Ok(()),
-            Some((epoch, pending)) => {
-                tracing::debug!(epoch, marked = ?pending.marked, of = ?pending.shards, "not whole yet");
-                Ok(())
-            }
+    /// The commit from which on the log has all shards.
+    fn begin(&self) -> u64 {
+        self.shards.iter().filter_map(|shard| shard.first).max().unwrap_or_default()
+    }
+
+    /// That no commit is missing before this one.
+    fn check_follows(&self, epoch: u64) -> Result<()> {
+        follows(self.reached, epoch, self.from_start.then(|| self.begin()), self.into_empty).map_err(|gap| match gap {
+            // Tables that are made anew from what is left have it all.
+            Gap::Shortened => Error::unavailable(format!("{} was shortened before it was read", self.topic)),
+            Gap::Missing => Error::corrupt(format!(
+                "{} lacks commit {}; bring the topic's data back, or start over with --fresh",
+                self.topic,
+                self.reached + 1
+            )),
+        })
+    }
+
+    /// That a log which is read from its start has all that its newest marker counts on.
+    fn check_beginning(&self) -> Result<()> {
+        let (newest, since) = self.since;
+        if !self.from_start || newest == 0 || self.begin() <= since {
+            return Ok(());
         }
+        Err(Error::corrupt(format!(
+            "{} begins with commit {}, and what was committed from {since} on is needed: somebody else has deleted records; \
+             bring the topic's data back, start where a state directory is up to date, or start over with --fresh",
+            self.topic,
+            self.begin()
+        )))
     }
 
     /// The record of a commit that the tables had reached before.
@@ -202,8 +233,9 @@ impl Reader {
                         continue;
                     }
                     Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                        return Err(Error::corrupt(format!(
-                            "{}[{number}] was cut while it was read: {}",
+                        // As by the active instance, while this one stands by: what is left is enough.
+                        return Err(Error::unavailable(format!(
+                            "{}[{number}] was shortened while it was read: {}",
                             self.topic,
                             message.reason()
                         )));
@@ -230,6 +262,7 @@ impl Reader {
                             }
                         }
                         shard.at = marker.token.epoch;
+                        shard.first.get_or_insert(marker.token.epoch);
                         shard.last = LastMarker { offset: message.offset(), token: Some(marker.token.clone()) };
                         if self.job.get_or_insert_with(|| marker.job.clone()) != &marker.job {
                             return Err(Error::config(format!(
@@ -240,6 +273,7 @@ impl Reader {
                             )));
                         }
                         self.log_bytes = self.log_bytes.max((marker.token.epoch, marker.log_bytes));
+                        self.since = self.since.max((marker.token.epoch, marker.since));
                         if let Some(manifest) = &marker.manifest {
                             self.manifest = Some(manifest.get().to_owned());
                         }
@@ -252,7 +286,7 @@ impl Reader {
                         pending.shards = marker.shards;
                         pending.marked.push(number);
                     }
-                    _ => return Err(Error::corrupt(format!("{} is nothing of a changelog", place()))),
+                    _ => return Err(marker::stranger(&place())),
                 }
             }
         }
@@ -262,6 +296,10 @@ impl Reader {
     /// The oldest commit, if each of its shards has told its part, or never will: what was deleted.
     fn take_whole(&mut self) -> Result<Option<Commit>> {
         let Some((&epoch, pending)) = self.pending.first_key_value() else { return Ok(None) };
+        // Where the log was deleted in part, the shard that begins last says from where on it is whole.
+        if self.from_start && self.shards.iter().any(|shard| shard.first.is_none() && !shard.is_done()) {
+            return Ok(None);
+        }
         for shard in &pending.shards {
             if pending.marked.contains(shard) {
                 continue;
@@ -288,8 +326,45 @@ impl Reader {
     }
 }
 
+/// Why a commit does not follow what was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Gap {
+    /// What is missing was deleted, and written again by a later rotation.
+    Shortened,
+    Missing,
+}
+
+/// Whether `epoch` may come after `reached`. Of a log that is read from its start, shards were deleted up to different
+/// commits, the last of them `begin`.
+fn follows(reached: u64, epoch: u64, begin: Option<u64>, into_empty: bool) -> Result<(), Gap> {
+    match begin {
+        _ if epoch == reached + 1 => Ok(()),
+        Some(begin) if epoch <= begin && into_empty => Ok(()),
+        Some(begin) if epoch <= begin => Err(Gap::Shortened),
+        _ => Err(Gap::Missing),
+    }
+}
+
 impl ShardLog {
     fn is_done(&self) -> bool {
         self.next >= self.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_only_where_the_log_begins() {
+        assert_eq!(follows(0, 1, None, true), Ok(()));
+        assert_eq!(follows(7, 8, None, false), Ok(()));
+        assert_eq!(follows(7, 9, None, false), Err(Gap::Missing));
+        // Shard 0 begins at commit 5, shard 1 at 9; commits 6 and 8 were of shard 1 alone.
+        for (reached, epoch) in [(0, 5), (5, 7), (7, 9), (9, 10)] {
+            assert_eq!(follows(reached, epoch, Some(9), true), Ok(()));
+        }
+        assert_eq!(follows(9, 11, Some(9), true), Err(Gap::Missing));
+        assert_eq!(follows(3, 5, Some(9), false), Err(Gap::Shortened), "the tables may hold what was deleted since");
     }
 }
