@@ -165,12 +165,17 @@ impl Job {
         // A port that is taken is said before anything else is touched.
         let http = Http::start(&self.name, options.http, control)?;
         let bindings = self.bindings.borrow().clone().within(options.memory_bytes);
+        self.check()?;
+        #[cfg(feature = "kafka")]
+        let options = &RunOptions { transactions: bindings.transactions(options)?, ..options.clone() };
+        #[cfg(feature = "kafka")]
+        if options.transactions.is_some() {
+            crate::kafka::check_job_name(&self.name)?;
+        }
         let plan = Plan::new(&self.name, &self.graph.borrow(), &bindings)?;
         for (topic, description) in &plan.descriptions {
             tracing::debug!(topic, bound_to = description, "topic");
         }
-        #[cfg(feature = "kafka")]
-        let options = &RunOptions { transactions: bindings.transactions(options)?, ..options.clone() };
         http.watch(&plan);
         crate::run::run(&plan, options, control)
     }

@@ -1,11 +1,12 @@
 //! The state of a job, open: on this machine alone, or following a log that several instances share.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use headwater_state::{BlockLog, Epoch, MemoryStore, Store, recover};
 
 #[cfg(feature = "kafka")]
-use crate::kafka::{Changelog, Local, Session};
+use crate::kafka::{Changelog, Local, Session, Wanted};
 use crate::plan::Plan;
 use crate::run::Control;
 use crate::sink::Transaction;
@@ -52,15 +53,30 @@ pub(crate) struct JobState {
 pub(crate) struct Membership {
     #[cfg(feature = "kafka")]
     session: Option<Arc<Session>>,
+    /// Old state and outputs are out of the way, if the job is to start over.
+    moved_aside: bool,
+    /// The state was open: a job that was to start over has done so.
+    begun: bool,
 }
 
 impl Membership {
-    /// Whether this process was known to the others once: from then on it waits for what is away.
-    pub fn has_joined(&self) -> bool {
+    /// Whether an attempt that fails is to be followed by another one.
+    pub fn has_begun(&self) -> bool {
         #[cfg(feature = "kafka")]
-        return self.session.is_some();
+        let is_member = self.session.is_some();
         #[cfg(not(feature = "kafka"))]
-        false
+        let is_member = false;
+        self.begun || is_member
+    }
+
+    /// The directory at `path`, a new one where the job is to start over.
+    fn directory(&mut self, path: &Path, plan: &Plan, options: &RunOptions) -> Result<StateDir> {
+        if options.fresh && !self.moved_aside {
+            let dir = StateDir::begin_afresh(path, plan)?;
+            self.moved_aside = true;
+            return Ok(dir);
+        }
+        StateDir::lock(path)
     }
 }
 
@@ -77,13 +93,13 @@ impl JobState {
             return Self::open_shared(plan, options, control, membership);
         }
         // Nobody else is asked where state is this machine's alone.
-        let _ = (control, membership);
+        let _ = control;
         let Some(path) = &options.state else {
             let store = MemoryStore::default();
             let (log, shards) = (Arc::new(store.clone()), options.shards);
             return Ok(Some(Self { store: Arc::new(store), log, shards, shared: None, _dir: None }));
         };
-        let dir = if options.fresh { StateDir::begin_afresh(path, plan)? } else { StateDir::lock(path)? };
+        let dir = membership.directory(path, plan, options)?;
         let (store, shards) = dir.open_store(plan, options)?;
         let store = Arc::new(store);
         Ok(Some(Self { store: store.clone(), log: store, shards, shared: None, _dir: Some(dir) }))
@@ -98,8 +114,7 @@ impl JobState {
     ) -> Result<Option<Self>> {
         let Some(kafka) = &options.transactions else { return Ok(None) };
         let dir = match &options.state {
-            Some(path) if options.fresh => Some(StateDir::begin_afresh(path, plan)?),
-            Some(path) => Some(StateDir::lock(path)?),
+            Some(path) => Some(membership.directory(path, plan, options)?),
             None => None,
         };
         let session = match &membership.session {
@@ -110,8 +125,7 @@ impl JobState {
                     (None, Some(dir)) => dir.instance()?,
                     (None, None) => crate::state_dir::new_id()?,
                 };
-                let interval = options.commit_interval;
-                let session = Session::start(kafka, &plan.job, &instance, !options.leave, interval, options.shards)?;
+                let session = Session::start(kafka, plan, options, &instance)?;
                 Arc::clone(membership.session.insert(Arc::new(session)))
             }
         };
@@ -120,8 +134,10 @@ impl JobState {
             None => Arc::new(MemoryStore::default()),
         };
         let local = Local { store: Arc::clone(&store), directory: dir.as_ref().map(StateDir::path) };
-        let Some(term) = session.stand_by(&local, control)? else { return Ok(None) };
-        let log = Arc::new(Changelog::open(&session, term, &local, options.fresh, &control.progress)?);
+        let fresh = options.fresh && !membership.begun;
+        let Some(term) = session.stand_by(&local, fresh, control)? else { return Ok(None) };
+        let wanted = Wanted { plan, fresh, drop_tables: &options.drop_tables };
+        let log = Arc::new(Changelog::open(&session, term, &local, &wanted, &control.progress)?);
         if let Some(dir) = &dir {
             dir.belongs_to(plan, log.job_id(), session.shards())?;
         }
@@ -140,6 +156,7 @@ impl JobState {
             Some(state) => Some(state),
             None => Self::open(plan, options, control, membership)?,
         };
+        membership.begun |= state.is_some();
         Ok(match state {
             Some(state) => Some(open.insert(state)),
             None => None,

@@ -41,13 +41,17 @@ mod rows;
 mod session;
 mod sink;
 mod source;
+mod source_offsets;
 mod told;
 mod transactions;
+mod wanted;
 mod watch;
 
 pub(crate) use changelog::Changelog;
 pub(crate) use checkpoint::Checkpoint;
+pub(crate) use internal_topics::check_job_name;
 pub(crate) use session::{Local, Session};
+pub(crate) use wanted::{Wanted, repartitioned};
 
 pub use config::{Kafka, Sasl, Tls};
 pub use input::{KafkaTopic, Start};

@@ -44,6 +44,8 @@ pub struct RunOptions {
     pub transactions: Option<crate::kafka::Kafka>,
     /// The name of this instance among those of the job; `None` is a random one, kept in the state directory.
     pub instance: Option<String>,
+    /// Kafka forgets the offsets of a group or topic that stands still, so they are committed anew this often.
+    pub recommit_interval: Duration,
     /// A changelog is not shortened before it has grown by so many bytes.
     pub changelog_bytes_min: u64,
     /// Leaves the group at once when it ends, and when it is away for a moment, too: another instance takes over without
@@ -73,6 +75,7 @@ impl Default for RunOptions {
             #[cfg(feature = "kafka")]
             transactions: None,
             instance: None,
+            recommit_interval: Duration::from_secs(3600),
             changelog_bytes_min: 64 << 20,
             leave: false,
             idle_after: Duration::from_secs(5),

@@ -10,7 +10,7 @@ use crate::attempt::MemoryShares;
 use crate::binding::{Input, Output, absolute};
 use crate::graph::{Graph, Node, Role, TakeMeasures};
 #[cfg(feature = "kafka")]
-use crate::kafka::KafkaOutput;
+use crate::kafka::{KafkaOutput, KafkaTopic};
 use crate::{Error, Result};
 
 /// What the topics of a job stand for.
@@ -53,6 +53,12 @@ impl Bindings {
         }
         Ok(found.map(|output| output.cluster().clone()))
     }
+
+    #[cfg(feature = "kafka")]
+    fn kafka_inputs(&self) -> Vec<KafkaTopic> {
+        let kafka = |input: &Input| if let Input::Kafka(topic) = input { Some(topic.clone()) } else { None };
+        self.inputs.values().filter_map(kafka).collect()
+    }
 }
 
 pub(crate) struct Plan {
@@ -62,6 +68,9 @@ pub(crate) struct Plan {
     pub first_partitions: Vec<u32>,
     /// Per source topic and sink topic what it is bound to.
     pub descriptions: Vec<(String, String)>,
+    /// The Kafka topics that are read.
+    #[cfg(feature = "kafka")]
+    pub kafka_inputs: Vec<KafkaTopic>,
     /// What each source measures of itself, by topic.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics page asks for it"))]
     pub measures: Vec<(String, Arc<TakeMeasures>)>,
@@ -98,7 +107,15 @@ impl Plan {
                 Role::Step => {}
             }
         }
-        Ok(Self { job: job.to_owned(), nodes: graph.nodes.clone(), first_partitions, descriptions, measures })
+        Ok(Self {
+            job: job.to_owned(),
+            nodes: graph.nodes.clone(),
+            first_partitions,
+            descriptions,
+            #[cfg(feature = "kafka")]
+            kafka_inputs: bindings.kafka_inputs(),
+            measures,
+        })
     }
 
     /// What the state of this plan must look like.

@@ -56,20 +56,14 @@ const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
 pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
     let mut membership = Membership::default();
-    let mut options = options.clone();
     let mut state = None;
-    let mut was_open = false;
     let mut restarts = 0;
     let mut in_a_row = 0;
     let mut epochs = 0;
     loop {
         let before = control.progress.committed().epoch;
-        let opened = JobState::again(&mut state, plan, &options, control, &mut membership);
-        if let Ok(Some(_)) = &opened {
-            was_open = true;
-            options.fresh = false;
-        }
-        let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(plan, &options, state, control)));
+        let opened = JobState::again(&mut state, plan, options, control, &mut membership);
+        let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(plan, options, state, control)));
         let error = match ran {
             Ok(commits) => {
                 epochs += commits;
@@ -86,9 +80,8 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
         let shares = options.shares();
         let passes = error.kind() == Kind::Unavailable && (in_a_row < options.restarts_max || shares)
             || error.kind() == Kind::Fenced && shares;
-        // What is wrong at the very start is told at once.
-        let has_begun = was_open || membership.has_joined();
-        if !passes || !has_begun || control.stopping() {
+        // Whoever gives a wrong address or directory learns of it at once.
+        if !passes || !membership.has_begun() || control.stopping() {
             control.progress.enter(Phase::Failed(error.to_string()));
             return Err(error);
         }

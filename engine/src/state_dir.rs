@@ -55,6 +55,13 @@ impl StateDir {
                 std::fs::rename(path, &aside)
                     .map_err(|error| disk(&format!("move {} aside", path.display()), error))?;
                 tracing::info!(from = %path.display(), to = %aside.display(), "moved old state aside");
+                // Under a new name it would wait for the old one's place in the job's group.
+                #[cfg(feature = "kafka")]
+                if aside.join(INSTANCE).exists() {
+                    std::fs::create_dir_all(path)
+                        .and_then(|()| std::fs::rename(aside.join(INSTANCE), path.join(INSTANCE)))
+                        .map_err(|error| disk("keep the name of the instance", error))?;
+                }
             }
             drop(locked);
         }
@@ -107,17 +114,13 @@ impl StateDir {
         };
         if !Checkpoint::exists(&self.path) {
             return Err(Error::config(format!(
-                "the state in {} is of a job whose outputs are files: its commits are there and not in Kafka; give this                  job its own directory with --state, or start over with --fresh",
+                "the state in {} is of a job whose outputs are files: its commits are there and not in Kafka; give this \
+                 job its own directory with --state, or start over with --fresh",
                 self.path.display()
             )));
         }
         if stored.shards != session.shards() {
-            return Err(Error::config(format!(
-                "the state in {} has {} shards, and the job's changelog {}; give this job its own directory with --state",
-                self.path.display(),
-                stored.shards,
-                session.shards()
-            )));
+            return Err(crate::kafka::repartitioned(&session.state_topic(), stored.shards, session.shards()));
         }
         let wanted = plan.manifest(stored.job_id.clone(), stored.shards);
         let changes = Manifest::check(&stored, &wanted, &options.drop_tables)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use headwater_state::{Block, Commit, Epoch, Shard};
 
-use super::marker::{BLOCK, MARKER, Marker, Token};
+use super::marker::{self, BLOCK, MARKER, Marker, Token};
 use crate::{Error, Result};
 
 /// Where a shard's log was read up to.
@@ -31,6 +31,12 @@ pub(super) struct Assembly {
     log_bytes: (u64, u64),
     /// The newest record of a commit that was reached before.
     old_record: Option<(u64, Vec<u8>)>,
+    /// The tables that are read into were empty.
+    into_empty: bool,
+    /// The first commit that the log must hold, by the newest marker.
+    since: (u64, u64),
+    /// What the state is, by the newest marker that says so.
+    pub manifest: Option<String>,
 }
 
 /// How far a shard's log was read, and what no marker has ended yet.
@@ -39,6 +45,10 @@ struct ShardLog {
     at: u64,
     blocks: Vec<Block>,
     last: LastMarker,
+    /// The epoch of the first marker that was read.
+    first: Option<u64>,
+    /// There is no more.
+    is_done: bool,
 }
 
 #[derive(Default)]
@@ -65,7 +75,7 @@ impl Assembly {
     /// Of a log that is read from its start, or else from the last markers of a commit; commits after `reached` are
     /// wanted.
     pub fn new(topic: &str, shards: usize, from_start: bool, reached: Epoch) -> Self {
-        let log = || ShardLog { at: 0, blocks: Vec::new(), last: LastMarker::default() };
+        let log = || ShardLog { at: 0, blocks: Vec::new(), last: LastMarker::default(), first: None, is_done: false };
         Self {
             topic: topic.to_owned(),
             shards: std::iter::repeat_with(log).take(shards).collect(),
@@ -75,6 +85,9 @@ impl Assembly {
             job: None,
             log_bytes: (0, 0),
             old_record: None,
+            into_empty: reached.0 == 0,
+            since: (0, 0),
+            manifest: None,
         }
     }
 
@@ -91,6 +104,51 @@ impl Assembly {
     /// Nothing of a commit is left that was not given.
     pub fn is_whole(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// Learns that nothing more comes of a shard, or that more does.
+    pub fn ends(&mut self, shard: usize, is_done: bool) {
+        self.shards[shard].is_done = is_done;
+    }
+
+    /// The first commit that the log must hold.
+    pub fn since(&self) -> Option<u64> {
+        Some(self.since).filter(|(newest, _)| *newest > 0).map(|(_, since)| since)
+    }
+
+    /// The commit from which on the log has all shards.
+    fn begin(&self) -> u64 {
+        self.shards.iter().filter_map(|shard| shard.first).max().unwrap_or_default()
+    }
+
+    /// That no commit is missing before this one.
+    fn check_follows(&self, epoch: u64) -> Result<()> {
+        follows(self.reached, epoch, self.from_start.then(|| self.begin()), self.into_empty).map_err(|gap| match gap {
+            // Tables that are made anew from what is left have it all.
+            Gap::Shortened => Error::unavailable(format!("{} was shortened before it was read", self.topic)),
+            Gap::Missing => Error::corrupt(format!(
+                "{} lacks commit {}; bring the topic's data back, or start over with --fresh",
+                self.topic,
+                self.reached + 1
+            )),
+        })
+    }
+
+    /// That a log which was read from its start has all that its newest marker counts on.
+    ///
+    /// # Errors
+    /// `Corrupt` where it has not.
+    pub fn check_beginning(&self) -> Result<()> {
+        let (newest, since) = self.since;
+        if !self.from_start || newest == 0 || self.begin() <= since {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "{} begins with commit {}, and what was committed from {since} on is needed: somebody else has deleted records; \
+             bring the topic's data back, start where a state directory is up to date, or start over with --fresh",
+            self.topic,
+            self.begin()
+        )))
     }
 
     /// Bytes of the log since its last rotation began.
@@ -123,10 +181,11 @@ impl Assembly {
                     checked => checked.map(|()| blocks)?,
                 };
                 log.at = marker.token.epoch;
+                log.first.get_or_insert(marker.token.epoch);
                 log.last = LastMarker { offset, token: Some(marker.token.clone()) };
                 self.gather(shard, marker, blocks)?;
             }
-            _ => return Err(Error::corrupt(format!("{place} is nothing of a changelog"))),
+            _ => return Err(marker::stranger(&place.to_string())),
         }
         Ok(())
     }
@@ -142,6 +201,10 @@ impl Assembly {
             )));
         }
         self.log_bytes = self.log_bytes.max((epoch, marker.log_bytes));
+        self.since = self.since.max((epoch, marker.since));
+        if let Some(manifest) = &marker.manifest {
+            self.manifest = Some(manifest.get().to_owned());
+        }
         let pending = self.pending.entry(epoch).or_default();
         let empty = || Commit { epoch: Epoch(epoch), blocks: Vec::new(), marker: Vec::new() };
         let commit = pending.commit.get_or_insert_with(empty);
@@ -162,6 +225,7 @@ impl Assembly {
         while self.is_oldest_whole()? {
             let Some((epoch, Pending { commit: Some(mut commit), .. })) = self.pending.pop_first() else { break };
             if epoch > self.reached {
+                self.check_follows(epoch)?;
                 self.reached = epoch;
                 // Stable, so that each shard's blocks stay in their order.
                 commit.blocks.sort_by_key(|block| block.shard);
@@ -176,6 +240,10 @@ impl Assembly {
 
     /// Whether each shard of the oldest commit has told its part, or never will, because it was deleted.
     fn is_oldest_whole(&self) -> Result<bool> {
+        // Where the log was deleted in part, the shard that begins last says from where on it is whole.
+        if self.from_start && self.shards.iter().any(|shard| shard.first.is_none() && !shard.is_done) {
+            return Ok(false);
+        }
         let Some((&epoch, pending)) = self.pending.first_key_value() else { return Ok(false) };
         for shard in pending.shards.iter().filter(|shard| !pending.marked.contains(shard)) {
             let Some(log) = self.shards.get(usize::from(*shard)) else {
@@ -192,6 +260,25 @@ impl Assembly {
             }
         }
         Ok(true)
+    }
+}
+
+/// Why a commit does not follow what was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Gap {
+    /// What is missing was deleted, and written again by a later rotation.
+    Shortened,
+    Missing,
+}
+
+/// Whether `epoch` may come after `reached`. Of a log that is read from its start, shards were deleted up to different
+/// commits, the last of them `begin`.
+fn follows(reached: u64, epoch: u64, begin: Option<u64>, into_empty: bool) -> Result<(), Gap> {
+    match begin {
+        _ if epoch == reached + 1 => Ok(()),
+        Some(begin) if epoch <= begin && into_empty => Ok(()),
+        Some(begin) if epoch <= begin => Err(Gap::Shortened),
+        _ => Err(Gap::Missing),
     }
 }
 

@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use headwater_state::{BlockLog, Bulk, Commit, Epoch, Store, crash};
 
 use super::assembly::LastMarker;
+use serde_json::value::RawValue;
+
 use super::checkpoint::Checkpoint;
 use super::ffi::GroupOffset;
 use super::marker::{self, BLOCK, Marker, Token, VERSION};
 use super::position::{Identity, Position};
 use super::session::{Local, Session};
 use super::transactions::Transactions;
+use super::wanted::Wanted;
 use crate::commit_record::CommitRecord;
 use crate::job_state::SharedLog;
 use crate::progress::{Phase, Progress};
 use crate::sink::Outgoing;
 use crate::{Error, Result, clock, state_dir};
-
-/// Offsets of partitions that stand still are committed anew so often: brokers forget those of idle groups and topics.
-const RECOMMIT: Duration = Duration::from_secs(3600);
 
 /// The changelog, open for writing.
 pub(crate) struct Changelog {
@@ -32,6 +32,8 @@ pub(crate) struct Changelog {
     term: u64,
     transactions: Arc<Transactions>,
     job_id: String,
+    /// What the state is, for commits that have a marker in every shard.
+    manifest: Box<RawValue>,
     directory: Option<PathBuf>,
     identity: Identity,
     log: Mutex<Log>,
@@ -50,9 +52,20 @@ struct Log {
     all_at: Option<Instant>,
     /// Source offsets as they are committed, by the engine's name of the partition.
     offsets: BTreeMap<String, String>,
-    /// Where each shard's log begins once the running rotation is complete.
-    rotation: Option<Vec<i64>>,
+    /// The first commit that the log must hold.
+    since: u64,
+    /// Where the running rotation began.
+    rotation: Option<Beginning>,
+    /// What was before it can be deleted, once a marker says so.
+    shorten: Option<Vec<i64>>,
     bytes: u64,
+}
+
+/// Where the log begins once a rotation is complete.
+struct Beginning {
+    epoch: u64,
+    /// Per shard.
+    offsets: Vec<i64>,
 }
 
 impl Changelog {
@@ -65,7 +78,7 @@ impl Changelog {
         session: &Arc<Session>,
         term: u64,
         local: &Local<'_>,
-        fresh: bool,
+        wanted: &Wanted<'_>,
         progress: &Progress,
     ) -> Result<Self> {
         session.membership.check(term)?;
@@ -74,10 +87,14 @@ impl Changelog {
         let began = clock::now();
         let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
         tracing::debug!(took = ?clock::now() - began, "took the transactional id");
-        let found = session.find(term)?;
+        let fresh = wanted.fresh;
+        let found = session.find(term, fresh)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
-        let replayed =
-            if fresh { session.begin_anew(&found, term)? } else { session.replay(&found, local, term, progress)? };
+        let replayed = if fresh {
+            session.begin_anew(&found, term)?
+        } else {
+            session.replay(&found, local, term, wanted, progress)?
+        };
         let job_id = match &replayed.job {
             Some(id) => id.clone(),
             None => state_dir::new_id()?,
@@ -87,11 +104,16 @@ impl Changelog {
             Some((_, record)) if !fresh => CommitRecord::read(record)?,
             _ => CommitRecord::default(),
         };
+        if !fresh {
+            session.check_sources(replayed.last.as_ref().map(|_| &record))?;
+        }
+        let manifest = marker::raw_of(&wanted.manifest(&job_id, session.shards))?;
         let changelog = Self {
             session: Arc::clone(session),
             term,
             transactions: Arc::new(transactions),
             job_id,
+            manifest,
             directory: local.directory.map(Into::into),
             identity: session.client()?.identity().clone(),
             log: Mutex::new(Log {
@@ -102,7 +124,9 @@ impl Changelog {
                 claims: true,
                 all_at: None,
                 offsets: BTreeMap::new(),
+                since: replayed.since.unwrap_or(epoch.0 + 1),
                 rotation: None,
+                shorten: None,
                 bytes: replayed.log_bytes,
             }),
         };
@@ -137,26 +161,26 @@ impl SharedLog for Changelog {
     }
 
     fn is_due(&self) -> bool {
-        let log = self.log();
-        log.claims || log.all_at.is_none_or(|at| clock::now() - at >= RECOMMIT)
+        self.log().is_due(self.session.recommit)
     }
 
     fn begin_rotation(&self) {
         let mut log = self.log();
-        log.rotation = Some(log.markers.iter().map(|last| last.offset + 1).collect());
+        log.rotation = Some(Beginning {
+            epoch: log.last.as_ref().map_or(0, |(epoch, _)| epoch.0) + 1,
+            offsets: log.markers.iter().map(|last| last.offset + 1).collect(),
+        });
         log.claims = true;
         log.bytes = 0;
     }
 
     fn end_rotation(&self) {
-        let Some(offsets) = self.log().rotation.take() else { return };
-        let topic = self.session.state_topic();
-        if let Err(error) = self.session.admin.delete_before(&topic, &offsets) {
-            tracing::warn!(
-                %error,
-                "{topic} was not shortened and goes on growing; allow the client's user Delete on it"
-            );
-        }
+        let mut log = self.log();
+        let Some(beginning) = log.rotation.take() else { return };
+        log.since = beginning.epoch;
+        // Whoever finds the log shortened must find a marker that allows it.
+        log.shorten = Some(beginning.offsets);
+        log.claims = true;
     }
 
     fn bytes(&self) -> u64 {
@@ -169,14 +193,24 @@ impl Changelog {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn shorten(&self, offsets: &[i64]) {
+        let topic = self.session.state_topic();
+        if let Err(error) = self.session.admin.delete_before(&topic, offsets) {
+            tracing::warn!(
+                %error,
+                "{topic} was not shortened and goes on growing; allow the client's user Delete on it"
+            );
+        }
+    }
+
     /// Produces a commit's blocks and markers, and commits them with the offsets.
     fn write(&self, log: &mut Log, commit: &Commit) -> Result<()> {
         self.check()?;
         let owner = self.session.transactional_id();
         let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner };
-        let is_full = log.claims || log.all_at.is_none_or(|at| clock::now() - at >= RECOMMIT);
+        let is_full = log.is_due(self.session.recommit);
         let shards = if is_full { (0..self.session.shards).collect() } else { changed(commit) };
-        self.produce(log, commit, &token, &shards)?;
+        self.produce(log, commit, &token, &shards, is_full)?;
         crash::point("kafka.before_drain");
         let placed = self.transactions.drain()?;
         let state = CString::new(self.session.state_topic())
@@ -210,6 +244,9 @@ impl Changelog {
         log.unsaved.push_back((commit.epoch, marked));
         log.offsets = positions;
         log.last = Some((commit.epoch, commit.marker.clone()));
+        if let Some(offsets) = log.shorten.take() {
+            self.shorten(&offsets);
+        }
         // Taking the id anew lifts a fence, so all shards are claimed with the next commit.
         self.check()?;
         log.claims |= self.transactions.settle()?;
@@ -217,7 +254,7 @@ impl Changelog {
     }
 
     /// Produces blocks, then a marker in each of `shards`.
-    fn produce(&self, log: &mut Log, commit: &Commit, token: &Token, shards: &[u16]) -> Result<()> {
+    fn produce(&self, log: &mut Log, commit: &Commit, token: &Token, shards: &[u16], is_full: bool) -> Result<()> {
         let topic = self.session.state_topic();
         let add = |value: &[u8], shard: u16, tag| {
             let (key, value) = (Some(token.owner.as_bytes()), Some(value));
@@ -235,6 +272,7 @@ impl Changelog {
         }
         crash::point("kafka.before_markers");
         let mut record = Some(marker::raw(&commit.marker)?);
+        let mut manifest = is_full.then(|| self.manifest.clone());
         for shard in shards {
             let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
             let marker = Marker {
@@ -245,6 +283,8 @@ impl Changelog {
                 digest: marker::digest(blocks()),
                 shards: shards.to_vec(),
                 record: record.take(),
+                since: log.since,
+                manifest: manifest.take(),
                 log_bytes: log.bytes,
             };
             let bytes = marker.write()?;
@@ -267,6 +307,13 @@ const NO_TAG: usize = 0;
 
 fn tag_of(shard: u16) -> usize {
     usize::from(shard) + 1
+}
+
+impl Log {
+    /// Whether the next commit names the owner in every shard, and has all offsets.
+    fn is_due(&self, recommit: Duration) -> bool {
+        self.claims || self.all_at.is_none_or(|at| clock::now() - at >= recommit)
+    }
 }
 
 impl Changelog {
@@ -295,8 +342,9 @@ impl BlockLog for Changelog {
 
     fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
         let client = self.session.client()?;
-        let (lows, ends): (Vec<i64>, Vec<i64>) =
-            (0..i32::from(self.session.shards)).map(|number| client.watermarks(number)).collect::<Result<_>>()?;
+        let asker = self.session.asker("read_committed")?;
+        let lows = self.session.offsets(&asker, rdkafka::Offset::Beginning)?;
+        let ends = self.session.offsets(&asker, rdkafka::Offset::End)?;
         let mut reader = super::reader::Reader::new(client, &self.session.state_topic(), &lows, true, after)?;
         reader.read_to(&ends);
         while let Some(commit) = reader.next(&|| false)? {

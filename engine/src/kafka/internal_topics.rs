@@ -14,6 +14,8 @@ use super::errors::{is_passing, refused_options, topic_error};
 use super::options::Role;
 use crate::{Error, Result};
 
+/// A topic's name has at most 249 letters, the longest ending among them.
+const JOB_NAME_MAX: usize = 249 - ".state".len();
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks for what only administrators do. Its calls wait for their answers.
@@ -116,6 +118,21 @@ impl Admin {
     }
 }
 
+/// That the job's own topics can have its name.
+///
+/// # Errors
+/// `Config` where they cannot.
+pub(crate) fn check_job_name(job: &str) -> Result<()> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if !job.is_empty() && job.len() <= JOB_NAME_MAX && job.chars().all(is_allowed) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "job {job:?} cannot commit to Kafka under its name: {job}.state is no name of a topic; give it one of at most \
+         {JOB_NAME_MAX} letters, digits, `.`, `_` and `-` with Job::new, or choose --delivery at-least-once"
+    )))
+}
+
 /// Makes the job's own topics where they are missing. How many shards the changelog has.
 ///
 /// # Errors
@@ -145,7 +162,8 @@ pub(super) fn ensure(kafka: &Kafka, admin: &Admin, state: &str, lock: &str, shar
     partitions(kafka, state)
 }
 
-fn partitions(kafka: &Kafka, topic: &str) -> Result<u16> {
+/// How many partitions a topic has, which may just have been made.
+pub(super) fn partitions(kafka: &Kafka, topic: &str) -> Result<u16> {
     let consumer: BaseConsumer =
         kafka.client_config(Role::Admin, &[])?.create().map_err(|error| refused_options(&error))?;
     let deadline = crate::clock::now() + ANSWER_TIMEOUT;

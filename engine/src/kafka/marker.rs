@@ -54,17 +54,21 @@ pub(super) struct Marker {
     pub shards: Vec<u16>,
     /// Bytes of the log since its last rotation began.
     pub log_bytes: u64,
+    /// The first commit that a reader of the whole log needs: where the last complete rotation began.
+    pub since: u64,
     /// What the commit says beside the state, in the first of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
+    /// What the state is, where all shards have a marker: the log always holds one such epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Box<RawValue>>,
 }
 
 pub(super) const VERSION: u8 = 1;
 
 impl Marker {
     pub fn read(bytes: &[u8], place: &str) -> Result<Self> {
-        let marker: Self = serde_json::from_slice(bytes)
-            .map_err(|error| Error::corrupt(format!("{place} is no marker of a commit")).caused_by(error))?;
+        let marker: Self = serde_json::from_slice(bytes).map_err(|error| stranger(place).caused_by(error))?;
         if marker.v != VERSION {
             return Err(Error::config(format!(
                 "{place} has format {}, this version reads {VERSION}: run the version that wrote it",
@@ -84,12 +88,21 @@ impl Marker {
             return Ok(());
         }
         Err(Error::corrupt(format!(
-            "{place} ends commit {} with {} blocks before it, and has {} or others; the changelog is damaged",
+            "{place} ends commit {} with {} blocks before it, and has {} or others: the changelog is damaged; bring the \
+             topic's data back, or start over with --fresh",
             self.token.epoch,
             self.blocks,
             blocks.len()
         )))
     }
+}
+
+/// The error for a record that the job has not written.
+pub(super) fn stranger(place: &str) -> Error {
+    Error::corrupt(format!(
+        "{place} is nothing that a job writes to its changelog: somebody else has written to the topic; let only the job's \
+         user write to it, and start over with --fresh"
+    ))
 }
 
 /// A digest of the blocks' own checksums.
@@ -104,6 +117,11 @@ pub(super) fn digest<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> u64 {
 /// The record of a commit, as a marker holds it.
 pub(super) fn raw(json: &[u8]) -> Result<Box<RawValue>> {
     serde_json::from_slice(json).map_err(|error| Error::bug("a commit's record is not JSON").caused_by(error))
+}
+
+/// Anything as JSON, as a marker holds it.
+pub(super) fn raw_of(value: &impl Serialize) -> Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(value).map_err(|error| Error::bug("a manifest cannot be written").caused_by(error))
 }
 
 #[cfg(test)]

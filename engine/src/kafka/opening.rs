@@ -18,18 +18,19 @@ use super::reader::Reader;
 use super::session::{Local, Session, bytes_of, save};
 use super::told::Told;
 use super::transactions::fence;
+use super::wanted::Wanted;
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, clock};
 
 /// Opening waits so long for transactions that others have open.
 const PATIENCE: Duration = Duration::from_secs(120);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
 /// Bytes of blocks that are written to the tables at once.
 const SLICE_BYTES: usize = 64 << 20;
 
 /// Asks about offsets, and reads what is not committed.
-type Asker = BaseConsumer<Told>;
+pub(super) type Asker = BaseConsumer<Told>;
 
 /// What is committed.
 pub(super) struct Found {
@@ -47,18 +48,19 @@ pub(super) struct Replayed {
     pub job: Option<String>,
     /// Bytes of the log since its last rotation began.
     pub log_bytes: u64,
+    /// The first commit that the log must hold.
+    pub since: Option<u64>,
 }
 
 impl Session {
     /// Waits until nothing of the job is open, and says what is committed. Steps 1 to 3 of the protocol; every wait goes
-    /// back to the first.
+    /// back to the first. A job that starts over does not mind what somebody else has set.
     ///
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open.
-    pub(super) fn find(&self, term: u64) -> Result<Found> {
+    pub(super) fn find(&self, term: u64, fresh: bool) -> Result<Found> {
         let anybody = self.asker("read_uncommitted")?;
         let stable = self.asker("read_committed")?;
-        let client = self.client()?;
         let deadline = clock::now() + PATIENCE;
         let mut fenced = BTreeSet::new();
         let mut waiting_for = String::new();
@@ -73,8 +75,8 @@ impl Session {
                 )));
             }
             // 1. Whoever wrote last and is gone can write no more.
-            let before = self.tokens(&anybody)?;
-            let writers = self.open_writers(&anybody, &client)?;
+            let before = self.tokens(&anybody, fresh)?;
+            let writers = self.open_writers(&anybody, &stable)?;
             let mut strangers: BTreeSet<String> = before.iter().flatten().map(|token| token.owner.clone()).collect();
             strangers.extend(writers.iter().cloned());
             strangers.remove(&self.transactional_id());
@@ -92,8 +94,9 @@ impl Session {
                 }
             }
             // 2. What is committed, which cannot change behind our back any more.
-            let Some(tokens) = self.stable_tokens(&stable)? else {
+            let Some(tokens) = self.stable_tokens(&stable, fresh)? else {
                 waiting_for = "its offsets are not decided".to_owned();
+                clock::wait(AGAIN, || false);
                 continue;
             };
             if tokens != before {
@@ -101,8 +104,8 @@ impl Session {
                 continue;
             }
             // 3. The end of the log, after that.
-            let ends = self.stable_ends(&client)?;
-            let true_ends = self.ends(&anybody)?;
+            let ends = self.offsets(&stable, Offset::End)?;
+            let true_ends = self.offsets(&anybody, Offset::End)?;
             if let Some(shard) = ends.iter().zip(&true_ends).position(|(stable, end)| stable < end) {
                 waiting_for =
                     format!("partition {shard}, of {}", writers.iter().cloned().collect::<Vec<_>>().join(", "));
@@ -117,7 +120,14 @@ impl Session {
     ///
     /// # Errors
     /// `Corrupt` where what is there is not what was committed; what reading and writing report.
-    pub(super) fn replay(&self, found: &Found, local: &Local<'_>, term: u64, progress: &Progress) -> Result<Replayed> {
+    pub(super) fn replay(
+        &self,
+        found: &Found,
+        local: &Local<'_>,
+        term: u64,
+        wanted: &Wanted<'_>,
+        progress: &Progress,
+    ) -> Result<Replayed> {
         let mut reader = self.reader(local)?;
         reader.read_to(&found.ends);
         let began = clock::now();
@@ -125,10 +135,8 @@ impl Session {
         let (mut bytes, mut last, mut records) = (0, None, 0u64);
         let gone = || self.membership.check(term).is_err();
         while let Some(mut commit) = reader.next(&gone)? {
-            if let Some((Epoch(before), _)) = &last
-                && commit.epoch.0 != before + 1
-            {
-                return Err(Error::corrupt(format!("{} lacks commit {}", self.state_topic(), before + 1)));
+            if let Some(manifest) = reader.assembly.manifest.take() {
+                wanted.check(&manifest, &self.state_topic(), self.shards)?;
             }
             bytes += bytes_of(&commit);
             records += 1;
@@ -142,6 +150,9 @@ impl Session {
             }
         }
         self.membership.check(term)?;
+        if !reader.assembly.is_whole() {
+            return Err(Error::unavailable(format!("{} has a commit of which a part is missing", self.state_topic())));
+        }
         if !slice.is_empty() {
             local.store.apply(&Bulk::merge(&slice)?)?;
         }
@@ -160,7 +171,13 @@ impl Session {
             last => last,
         };
         crash::point("kafka.replayed");
-        Ok(Replayed { last, markers, job: reader.assembly.job.clone(), log_bytes: reader.assembly.log_bytes() })
+        Ok(Replayed {
+            last,
+            markers,
+            job: reader.assembly.job.clone(),
+            log_bytes: reader.assembly.log_bytes(),
+            since: reader.assembly.since(),
+        })
     }
 
     /// Empties the changelog: the job starts over. Commits go on being counted.
@@ -172,7 +189,13 @@ impl Session {
         self.admin.delete_before(&self.state_topic(), &found.ends)?;
         let epoch = found.tokens.iter().flatten().map(|token| token.epoch).max();
         let markers = found.ends.iter().map(|end| LastMarker { offset: *end, token: None }).collect();
-        Ok(Replayed { last: epoch.map(|epoch| (Epoch(epoch), Vec::new())), markers, job: None, log_bytes: 0 })
+        Ok(Replayed {
+            last: epoch.map(|epoch| (Epoch(epoch), Vec::new())),
+            markers,
+            job: None,
+            log_bytes: 0,
+            since: None,
+        })
     }
 
     /// The record of the last commit, where everything before it was read earlier.
@@ -188,23 +211,19 @@ impl Session {
     /// That the log ends with what the group says is committed.
     fn check_tokens(&self, found: &Found, markers: &[LastMarker]) -> Result<()> {
         let topic = self.state_topic();
-        let has_any_token = found.tokens.iter().any(Option::is_some);
-        let has_any_marker = reader_has_markers(markers);
-        if has_any_marker && !has_any_token {
-            tracing::warn!(
-                "the group {} has no offsets of {topic} any more, as after it was empty for longer than the brokers keep \
-                 offsets: going by the changelog itself",
-                self.job
-            );
-            return Ok(());
-        }
+        let mut expired = 0;
         for (shard, (token, last)) in found.tokens.iter().zip(markers).enumerate() {
             if token == &last.token {
                 continue;
             }
+            // A marker that can be read was committed, and with it an offset.
+            if token.is_none() {
+                expired += 1;
+                continue;
+            }
             let say = |token: &Option<Token>| token.as_ref().map_or("nothing".to_owned(), |token| format!("`{token}`"));
             // The next owner may have come in between.
-            let now = self.tokens(&self.asker("read_committed")?)?;
+            let now = self.tokens(&self.asker("read_committed")?, false)?;
             if now.get(shard) != Some(token) {
                 return Err(Error::new(Kind::Fenced, format!("{topic}[{shard}] was taken over while it was read")));
             }
@@ -216,10 +235,17 @@ impl Session {
                 say(token)
             )));
         }
+        if expired > 0 {
+            tracing::warn!(
+                "the group {} has no offsets of {expired} partitions of {topic} any more, as after it was empty for longer \
+                 than the brokers keep offsets: going by the changelog itself",
+                self.job
+            );
+        }
         Ok(())
     }
 
-    fn asker(&self, isolation: &str) -> Result<Asker> {
+    pub(super) fn asker(&self, isolation: &str) -> Result<Asker> {
         let options = [("group.id", self.job.clone()), ("client.id", format!("{}-asks", self.instance))];
         let mut config = self.kafka.client_config(Role::Consumer, &options)?;
         config.set("isolation.level", isolation);
@@ -227,13 +253,13 @@ impl Session {
     }
 
     /// The committed tokens, pending ones not.
-    fn tokens(&self, asker: &Asker) -> Result<Vec<Option<Token>>> {
-        self.stable_tokens(asker)?
+    fn tokens(&self, asker: &Asker, fresh: bool) -> Result<Vec<Option<Token>>> {
+        self.stable_tokens(asker, fresh)?
             .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
     }
 
     /// The same; `None` while a transaction on them is open.
-    fn stable_tokens(&self, asker: &Asker) -> Result<Option<Vec<Option<Token>>>> {
+    fn stable_tokens(&self, asker: &Asker, fresh: bool) -> Result<Option<Vec<Option<Token>>>> {
         let topic = self.state_topic();
         let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
         list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
@@ -253,36 +279,50 @@ impl Session {
             if !matches!(element.offset(), Offset::Offset(_)) {
                 continue;
             }
-            let token = Token::parse(element.metadata()).ok_or_else(|| {
-                Error::config(format!(
+            let token = Token::parse(element.metadata());
+            if token.is_none() && !fresh {
+                return Err(Error::config(format!(
                     "the offset of {topic}[{shard}] in group {} was set by somebody else; it is the job's own: start over \
-                     with --fresh, or delete the offsets of this topic: kafka-consumer-groups --delete-offsets --group \
-                     {} --topic {topic}",
+                     with --fresh, or go on from the last commit after: kafka-consumer-groups --delete-offsets --group {} \
+                     --topic {topic}",
                     self.job, self.job
-                ))
-            })?;
-            tokens[shard] = Some(token);
+                )));
+            }
+            tokens[shard] = token;
         }
         Ok(Some(tokens))
     }
 
-    /// The true ends, open transactions included.
-    fn ends(&self, anybody: &Asker) -> Result<Vec<i64>> {
+    /// Where the partitions of the changelog begin (`Offset::Beginning`) or end (`Offset::End`): for a reader of what is
+    /// committed, where the first transaction is that is open.
+    pub(super) fn offsets(&self, asker: &Asker, which: Offset) -> Result<Vec<i64>> {
         let topic = self.state_topic();
-        let end = |number| {
-            let found = anybody.client().fetch_watermarks(&topic, number, ANSWER_TIMEOUT);
-            found.map(|(_, end)| end).map_err(|error| {
-                Error::unavailable(format!("Kafka does not tell the end of {topic}[{number}]")).caused_by(error)
-            })
-        };
-        (0..i32::from(self.shards)).map(end).collect()
+        let failed = |cause: String| Error::unavailable(format!("Kafka does not tell the offsets of {topic}: {cause}"));
+        let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
+        for number in 0..i32::from(self.shards) {
+            list.add_partition_offset(&topic, number, which).map_err(|error| failed(error.to_string()))?;
+        }
+        // The two are times, too: one request for all.
+        let found = asker.offsets_for_times(list, ANSWER_TIMEOUT).map_err(|error| failed(error.to_string()))?;
+        let mut offsets = vec![0; usize::from(self.shards)];
+        for element in found.elements() {
+            element.error().map_err(|error| failed(error.to_string()))?;
+            let place = usize::try_from(element.partition()).ok().and_then(|at| offsets.get_mut(at));
+            match (place, element.offset()) {
+                (Some(place), Offset::Offset(offset)) => *place = offset,
+                // An empty partition.
+                (Some(_), Offset::End | Offset::Beginning) => {}
+                (_, other) => return Err(failed(format!("{other:?}"))),
+            }
+        }
+        Ok(offsets)
     }
 
     /// The transactional ids that have written to the changelog and not ended their transaction.
-    fn open_writers(&self, anybody: &Asker, client: &super::client::Client) -> Result<BTreeSet<String>> {
+    fn open_writers(&self, anybody: &Asker, stable: &Asker) -> Result<BTreeSet<String>> {
         let topic = self.state_topic();
-        let stable = self.stable_ends(client)?;
-        let ends = self.ends(anybody)?;
+        let stable = self.offsets(stable, Offset::End)?;
+        let ends = self.offsets(anybody, Offset::End)?;
         let mut open: BTreeMap<i32, i64> = BTreeMap::new();
         let mut list = TopicPartitionList::new();
         for (number, (from, end)) in (0i32..).zip(stable.iter().zip(&ends)) {

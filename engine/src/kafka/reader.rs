@@ -63,6 +63,9 @@ impl Reader {
         for (partition, end) in self.partitions.iter_mut().zip(ends) {
             partition.end = *end;
         }
+        for (at, partition) in self.partitions.iter().enumerate() {
+            self.assembly.ends(at, partition.is_done());
+        }
     }
 
     /// How many offsets were passed, and how many there are up to the ends.
@@ -88,6 +91,10 @@ impl Reader {
                 return Ok(Some(commit));
             }
             if self.partitions.iter().all(Reading::is_done) {
+                return self.assembly.check_beginning().map(|()| None);
+            }
+            // The ends were asked for one after the other: a part of the oldest commit may be behind its partition's.
+            if (0..).zip(&self.partitions).all(|(at, of)| of.is_done() || self.assembly.is_ahead(at)) {
                 return Ok(None);
             }
             if self.take()? {
@@ -133,6 +140,9 @@ impl Reader {
                     }
                 }
             }
+        }
+        for (at, partition) in self.partitions.iter().enumerate() {
+            self.assembly.ends(at, partition.is_done());
         }
         Ok(any)
     }

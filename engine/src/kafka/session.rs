@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_state::{Bulk, Commit, Epoch, Store};
+use rdkafka::Offset;
 
 use super::checkpoint::Checkpoint;
 use super::client::Client;
@@ -13,10 +14,12 @@ use super::config::Kafka;
 use super::input::KafkaTopic;
 use super::internal_topics::{self, Admin};
 use super::membership::Membership;
+use super::opening::Asker;
 use super::reader::Reader;
+use crate::plan::Plan;
 use crate::progress::Phase;
 use crate::run::Control;
-use crate::{Error, Result, clock};
+use crate::{Error, Result, RunOptions, clock};
 
 /// Committed blocks that a standby gathers before it writes them to its tables.
 const STANDBY_BYTES: usize = 16 << 20;
@@ -34,6 +37,10 @@ pub(crate) struct Session {
     pub(super) membership: Membership,
     pub(super) admin: Admin,
     pub(super) shards: u16,
+    /// The topics of the same cluster that the job reads, and how many partitions they have.
+    pub(super) sources: Vec<(String, i32)>,
+    /// Offsets of partitions that stand still are committed anew so often.
+    pub(super) recommit: Duration,
 }
 
 /// The tables of this process, and where its files are.
@@ -48,22 +55,31 @@ impl Session {
     /// # Errors
     /// `Config` for wrong options, missing rights, or topics that would lose state; `Unavailable` where no broker
     /// answers.
-    pub fn start(
-        kafka: &Kafka,
-        job: &str,
-        instance: &str,
-        is_static: bool,
-        interval: Duration,
-        shards: u16,
-    ) -> Result<Self> {
+    pub fn start(kafka: &Kafka, plan: &Plan, options: &RunOptions, instance: &str) -> Result<Self> {
+        let job = plan.job.as_str();
         let (state, lock) = (state_topic(job), format!("{job}.lock"));
         // Whoever gives a wrong address learns of it at once, and why.
         Client::reach(kafka)?;
         let admin = Admin::new(kafka)?;
-        let shards = internal_topics::ensure(kafka, &admin, &state, &lock, shards)?;
-        let membership = Membership::join(kafka, job, &lock, instance, is_static)?;
-        let (kafka, job, instance) = (kafka.clone(), job.to_owned(), instance.to_owned());
-        Ok(Self { kafka, job, instance, interval, membership, admin, shards })
+        let shards = internal_topics::ensure(kafka, &admin, &state, &lock, options.shards)?;
+        let here = plan.kafka_inputs.iter().filter(|topic| topic.cluster().shares_broker(kafka));
+        let sources = here.map(|topic| {
+            let partitions = internal_topics::partitions(kafka, topic.name())?;
+            Ok((topic.name().to_owned(), i32::from(partitions)))
+        });
+        let sources = sources.collect::<Result<_>>()?;
+        let membership = Membership::join(kafka, job, &lock, instance, !options.leave)?;
+        Ok(Self {
+            kafka: kafka.clone(),
+            job: job.to_owned(),
+            instance: instance.to_owned(),
+            interval: options.commit_interval,
+            membership,
+            admin,
+            shards,
+            sources,
+            recommit: options.recommit_interval,
+        })
     }
 
     /// How many shards the job has: as many as its changelog has partitions.
@@ -71,7 +87,7 @@ impl Session {
         self.shards
     }
 
-    pub(super) fn state_topic(&self) -> String {
+    pub fn state_topic(&self) -> String {
         state_topic(&self.job)
     }
 
@@ -107,19 +123,17 @@ impl Session {
             )));
         }
         if checkpoint.shards.len() != usize::from(self.shards) {
-            return Err(Error::config(format!(
-                "{} has {} partitions and had {}: shards cannot be added to a job; start over under another name",
-                self.state_topic(),
-                self.shards,
-                checkpoint.shards.len()
-            )));
+            return Ok(Err("what was written down of them is of other shards".to_owned()));
         }
-        for (number, (offset, _)) in (0..).zip(&checkpoint.shards) {
-            let (low, high) = client.watermarks(number)?;
-            if high == 0 && low == 0 || *offset >= high {
+        let asker = self.asker("read_committed")?;
+        let (lows, highs) = (self.offsets(&asker, Offset::Beginning)?, self.offsets(&asker, Offset::End)?);
+        for (number, (offset, _)) in checkpoint.shards.iter().enumerate() {
+            let (low, high) = (lows[number], highs[number]);
+            // Tables are not given up for a log that cannot fill others.
+            if low == high || *offset >= high {
                 return Err(Error::corrupt(format!(
-                    "{}[{number}] ends at offset {high}, and the state here has followed it to {offset}: commits are \
-                     lost; bring the topic's data back, or start over with --fresh",
+                    "{}[{number}] begins at offset {low} and ends at {high}, and the state here has followed it to {offset}: \
+                     somebody else has deleted commits; bring the topic's data back, or start over with --fresh",
                     self.state_topic()
                 )));
             }
@@ -131,11 +145,11 @@ impl Session {
     }
 
     /// Follows the changelog into the tables until this is the active instance, and says since when it is; `None`
-    /// where it was asked to stop before.
+    /// where it was asked to stop before. An instance that is to start over leaves its tables empty.
     ///
     /// # Errors
     /// What reading and writing report.
-    pub fn stand_by(&self, local: &Local<'_>, control: &Control) -> Result<Option<u64>> {
+    pub fn stand_by(&self, local: &Local<'_>, fresh: bool, control: &Control) -> Result<Option<u64>> {
         let mut tail = None;
         let mut told = false;
         let began = clock::now();
@@ -155,10 +169,15 @@ impl Session {
                 control.progress.enter(Phase::StandingBy);
                 tracing::info!("standing by: another instance of {} is active", self.job);
             }
+            if fresh {
+                self.membership.wait(STANDBY_LOOK);
+                continue;
+            }
             let tail = match &mut tail {
                 Some(tail) => tail,
                 none => {
-                    none.insert(Tail { reader: self.reader(local)?, held: Vec::new(), bytes: 0, since: clock::now() })
+                    let (reader, asker) = (self.reader(local)?, self.asker("read_committed")?);
+                    none.insert(Tail { reader, asker, held: Vec::new(), bytes: 0, since: clock::now() })
                 }
             };
             tail.follow(self, local, &|| control.stopping() || !matches!(self.membership.term(), Ok(None)))?;
@@ -179,16 +198,10 @@ impl Session {
                 Ok(reader)
             }
             _ => {
-                let lows = (0..i32::from(self.shards)).map(|number| Ok(client.watermarks(number)?.0));
-                let lows = lows.collect::<Result<Vec<_>>>()?;
+                let lows = self.offsets(&self.asker("read_committed")?, Offset::Beginning)?;
                 Reader::new(client, &topic, &lows, true, local.store.durable())
             }
         }
-    }
-
-    /// The ends of all partitions up to which nothing is open.
-    pub(super) fn stable_ends(&self, client: &Client) -> Result<Vec<i64>> {
-        (0..i32::from(self.shards)).map(|number| Ok(client.watermarks(number)?.1)).collect()
     }
 }
 
@@ -200,6 +213,8 @@ pub(super) fn state_topic(job: &str) -> String {
 /// A standby on its way along the changelog.
 struct Tail {
     reader: Reader,
+    /// Another connection than the reader's, where questions wait behind fetches.
+    asker: Asker,
     held: Vec<Commit>,
     bytes: usize,
     since: std::time::Instant,
@@ -207,7 +222,7 @@ struct Tail {
 
 impl Tail {
     fn follow(&mut self, session: &Session, local: &Local<'_>, stopping: &dyn Fn() -> bool) -> Result<()> {
-        let ends = session.stable_ends(self.reader.client())?;
+        let ends = session.offsets(&self.asker, Offset::End)?;
         self.reader.read_to(&ends);
         while let Some(commit) = self.reader.next(stopping)? {
             if self.held.is_empty() {

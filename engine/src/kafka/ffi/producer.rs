@@ -17,8 +17,9 @@ use super::super::told::Told;
 use super::{code, text};
 use crate::sink::Outgoing;
 
-/// Requests that belong to a transaction: AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit.
-const OF_TRANSACTIONS: [i16; 4] = [24, 25, 26, 28];
+/// Requests of which a late copy would spoil the next transaction: AddOffsetsToTxn, EndTxn, TxnOffsetCommit. One of
+/// AddPartitionsToTxn would only make it longer, and there may be several at a time.
+const OF_TRANSACTIONS: [i16; 3] = [25, 26, 28];
 
 /// Requests of transactions that were sent and got no answer. There is one of a kind at a time: where one is sent before
 /// the last was answered, that one is lost, and a copy of it may be on its way.
