@@ -32,6 +32,7 @@ fn part(assembly: &mut Assembly, epoch: u64, shard: u16, shards: &[u16], offset:
 #[test]
 fn a_commit_is_given_when_all_of_its_parts_have_come() {
     let mut assembly = Assembly::new("job.state", 3, true, Epoch(0));
+    assembly.ends(1, true);
     part(&mut assembly, 1, 2, &[0, 2], 0).unwrap();
     part(&mut assembly, 2, 2, &[2], 2).unwrap();
     assert_eq!(assembly.next().unwrap(), None);
