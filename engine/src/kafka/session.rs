@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use headwater_state::{Bulk, Commit, Epoch, Store};
 
+use super::admin::Admin;
 use super::checkpoint::Checkpoint;
 use super::client::Client;
 use super::config::Kafka;
 use super::input::KafkaTopic;
-use super::internal_topics::{self, Admin};
+use super::internal_topics;
 use super::membership::Membership;
 use super::reader::Reader;
 use crate::plan::Plan;
