@@ -33,6 +33,7 @@ mod membership;
 mod opening;
 mod options;
 mod output;
+mod output_topic;
 mod partition;
 mod plain;
 mod position;

@@ -7,24 +7,36 @@
 
 #[path = "kafka/broker.rs"]
 mod broker;
+#[path = "kafka/changed_changelog.rs"]
+mod changed_changelog;
 #[path = "kafka/changed_topics.rs"]
 mod changed_topics;
 #[path = "kafka/commits.rs"]
 mod commits;
+#[path = "kafka/directories.rs"]
+mod directories;
 #[path = "kafka/faults.rs"]
 mod faults;
 #[path = "kafka/metrics.rs"]
 mod metrics;
 #[path = "kafka/mistakes.rs"]
 mod mistakes;
+#[path = "kafka/offsets.rs"]
+mod offsets;
+#[path = "kafka/operator.rs"]
+mod operator;
 #[path = "kafka/records.rs"]
 mod records;
 #[path = "kafka/running.rs"]
 mod running;
 #[path = "engine/scrape.rs"]
 mod scrape;
+#[path = "kafka/shortened.rs"]
+mod shortened;
 #[path = "kafka/starts.rs"]
 mod starts;
+#[path = "kafka/takeover.rs"]
+mod takeover;
 #[path = "kafka/writing.rs"]
 mod writing;
 #[path = "kafka/writing_mistakes.rs"]

@@ -8,11 +8,12 @@ use std::time::Duration;
 use headwater_state::{Bulk, Commit, Epoch, Store};
 use rdkafka::Offset;
 
+use super::admin::Admin;
 use super::checkpoint::Checkpoint;
 use super::client::Client;
 use super::config::Kafka;
 use super::input::KafkaTopic;
-use super::internal_topics::{self, Admin};
+use super::internal_topics;
 use super::membership::Membership;
 use super::opening::Asker;
 use super::reader::Reader;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_operators::Timestamp;
 
-use super::admin::{Found, client_record_bytes_max, find};
 use super::output::KafkaOutput;
+use super::output_topic::{Found, client_record_bytes_max, find};
 use super::plain::Plain;
 use super::position::Identity;
 use super::rows::{Encoded, Mark, Rows};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -17,8 +17,8 @@ use super::running::wait_until;
 pub type Counted = (u64, u64, u64);
 
 /// Writes each record into the transaction of the run.
-struct Into_ {
-    topic: String,
+pub struct Into_ {
+    pub topic: String,
 }
 
 struct Rows;
@@ -79,7 +79,7 @@ impl SinkCommitter for Committer {
 const KEYS: u64 = 97;
 
 /// Counts the numbers of `input` by their remainder, and writes every count.
-fn counting(name: &str, input: Input, output: &str) -> Job {
+pub fn counting(name: &str, input: Input, output: &str) -> Job {
     let job = Job::new(name);
     job.source(Topic::json::<u64>("numbers"))
         .event_time(|number| Timestamp::from_seconds(*number as i64), Lateness::NONE)
@@ -139,15 +139,41 @@ impl Counting {
     /// Runs an instance beside the test.
     pub fn start(&self, instance: &str, input: KafkaTopic) -> Instance {
         let (name, output) = (self.name.clone(), self.output.clone());
-        let options = self.options(&self.state(instance));
-        let control = Control::default();
-        let handle = control.clone();
-        let run = move || counting(&name, Input::Kafka(input), &output).run(&options, &handle);
-        Instance { control, thread: std::thread::spawn(run) }
+        Instance::of(self.options(&self.state(instance)), move || counting(&name, Input::Kafka(input), &output))
     }
 
-    pub fn run_until_end(&self, instance: &str) -> Result<Summary> {
-        self.start(instance, self.input.clone().until_end()).join()
+    /// The same, with other options.
+    pub fn start_with(&self, instance: &str, change: impl FnOnce(&mut RunOptions)) -> Instance {
+        let (name, output, input) = (self.name.clone(), self.output.clone(), self.input.clone());
+        let mut options = self.options(&self.state(instance));
+        change(&mut options);
+        Instance::of(options, move || counting(&name, Input::Kafka(input), &output))
+    }
+
+    /// Runs an instance that leaves the group, until it has read so many numbers over all runs.
+    #[track_caller]
+    pub fn run(&self, instance: &str, numbers: u64) -> String {
+        let instance = self.start_with(instance, |options| options.leave = true).wait_for(numbers);
+        let said = instance.said.clone();
+        instance.stop().unwrap();
+        said.text()
+    }
+
+    /// Runs an instance that cannot go on, and says why.
+    #[track_caller]
+    pub fn refused(&self, instance: &str) -> Error {
+        self.start_with(instance, |options| options.leave = true).join().unwrap_err()
+    }
+
+    /// Starts over, and counts everything once more.
+    #[track_caller]
+    pub fn start_over(&self, instance: &str, numbers: u64) {
+        let fresh = |options: &mut RunOptions| (options.fresh, options.leave) = (true, true);
+        self.start_with(instance, fresh).wait_for(numbers).stop().unwrap();
+    }
+
+    pub fn state_topic(&self) -> String {
+        format!("{}.state", self.name)
     }
 
     /// All that is committed in the output.
@@ -164,10 +190,17 @@ impl Counting {
     /// That every number up to `numbers` was counted once, and every count is right.
     #[track_caller]
     pub fn assert_exact(&self, numbers: u64) {
+        self.assert_times(numbers, 1);
+    }
+
+    /// The same after so many beginnings.
+    #[track_caller]
+    pub fn assert_times(&self, numbers: u64, times: u64) {
         let counted = self.counted();
         let mut seen: Vec<u64> = counted.iter().map(|(_, number, _)| *number).collect();
         seen.sort_unstable();
-        assert_eq!(seen, (0..numbers).collect::<Vec<_>>(), "every number once");
+        let wanted: Vec<u64> = (0..numbers).flat_map(|number| (0..times).map(move |_| number)).collect();
+        assert!(seen == wanted, "every number {times} times: {} of {}", seen.len(), wanted.len());
         let mut counts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for (key, number, count) in counted {
             assert_eq!(key, number % KEYS);
@@ -175,17 +208,54 @@ impl Counting {
         }
         for (key, mut of) in counts {
             of.sort_unstable();
-            assert_eq!(of, (1..=of.len() as u64).collect::<Vec<_>>(), "counts of {key}");
+            let each = of.len() as u64 / times;
+            let wanted: Vec<u64> = (1..=each).flat_map(|count| (0..times).map(move |_| count)).collect();
+            assert_eq!(of, wanted, "counts of {key}");
         }
+    }
+}
+
+/// What an instance has logged.
+#[derive(Clone, Default)]
+pub struct Said(Arc<Mutex<String>>);
+
+impl Said {
+    pub fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub fn wait_for(&self, words: &str) {
+        assert!(wait_until(|| self.text().contains(words)), "`{words}` is not in: {}", self.text());
+    }
+}
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
 pub struct Instance {
     pub control: Control,
+    pub said: Said,
     thread: JoinHandle<Result<Summary>>,
 }
 
 impl Instance {
+    pub fn of(options: RunOptions, job: impl FnOnce() -> Job + Send + 'static) -> Self {
+        let (control, said) = (Control::default(), Said::default());
+        let (handle, to) = (control.clone(), said.clone());
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+        let run = move || tracing::subscriber::with_default(log, || job().run(&options, &handle));
+        Self { control, said, thread: std::thread::spawn(run) }
+    }
+
     #[track_caller]
     pub fn wait_for(self, numbers: u64) -> Self {
         let committed = || self.control.progress.committed().records_in;
@@ -196,10 +266,6 @@ impl Instance {
         }
         assert!(done, "{} of {numbers}", committed());
         self
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.thread.is_finished()
     }
 
     pub fn stop(self) -> Result<Summary> {
@@ -253,7 +319,7 @@ fn now() -> Instant {
 }
 
 impl Counting {
-    fn input_name(&self) -> &str {
+    pub fn input_name(&self) -> &str {
         self.input.name()
     }
 }

@@ -1,0 +1,193 @@
+//! One instance after another, or against it.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use headwater::prelude::*;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseRecord, Producer as _};
+
+use super::broker::{AT_MOST, Broker, Writer};
+use super::commits::Counting;
+use super::operator::copy_directory;
+use super::running::{timed, wait_until};
+
+/// A job that has counted 1000 numbers as static member `a`.
+fn counted(broker: &Broker, name: &str) -> Counting {
+    let counting = Counting::over(broker, name, 1);
+    broker.write(counting.input_name(), 0, 0..1000);
+    counting.start("a", counting.input.clone()).wait_for(1000).stop().unwrap();
+    broker.write(counting.input_name(), 0, 1000..1100);
+    counting
+}
+
+/// An instance that has written to the changelog and not ended its transaction.
+fn ghost(broker: &Broker, counting: &Counting) -> Writer {
+    let id = format!("{}/ghost", counting.name);
+    let writer = broker.transactional(&id);
+    writer.begin();
+    let state = counting.state_topic();
+    let record = BaseRecord::to(&state).partition(4).key(id.as_bytes()).payload(&b"Bghost"[..]);
+    writer.producer.send(record).map_err(|(error, _)| error).unwrap();
+    writer.flush();
+    writer
+}
+
+#[test]
+fn a_dead_claimant_is_fenced_and_not_waited_for() {
+    let broker = Broker::shared();
+    let counting = counted(broker, "ghost");
+    // Its transaction would stay open for a minute.
+    let ghost = ghost(broker, &counting);
+    let (_, took) = timed(|| counting.start("a", counting.input.clone()).wait_for(1100).stop().unwrap());
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(ghost.producer.commit_transaction(AT_MOST).is_err(), "it was fenced");
+    counting.assert_exact(1100);
+}
+
+#[test]
+fn a_living_member_is_waited_for() {
+    let broker = Broker::shared();
+    let counting = counted(broker, "alive");
+    // `a` is away for less than its session, so this one gets no partition.
+    let mut config = broker.config();
+    config.set("group.id", &counting.name).set("client.id", "ghost").set("group.instance.id", "ghost");
+    config.set("partition.assignment.strategy", "cooperative-sticky");
+    let member: BaseConsumer = config.create().unwrap();
+    member.subscribe(&[&format!("{}.lock", counting.name)]).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&over);
+    let polls = std::thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            drop(member.poll(Duration::from_millis(50)));
+        }
+    });
+    let ghost = ghost(broker, &counting);
+    let instance = counting.start("a", counting.input.clone());
+    let is_member = || {
+        let asks: BaseConsumer = broker.config().create().unwrap();
+        let groups = asks.fetch_group_list(Some(&counting.name), AT_MOST).unwrap();
+        groups.groups()[0].members().iter().any(|member| member.client_id() == "ghost")
+    };
+    assert!(wait_until(is_member));
+    let phase = || format!("{:?}", instance.control.progress.phase());
+    assert!(wait_until(|| phase().contains("Opening")), "{}", phase());
+    let began = std::cell::Cell::new(0);
+    // It looks several times, and lets the other one be.
+    assert!(wait_until(|| began.replace(began.get() + 1) > 150));
+    assert!(phase().contains("Opening"), "{}", phase());
+    ghost.abort();
+    let instance = instance.wait_for(1100);
+    assert!(!instance.said.text().contains("/ghost"), "{}", instance.said.text());
+    instance.stop().unwrap();
+    over.store(true, Ordering::Relaxed);
+    polls.join().unwrap();
+    counting.assert_exact(1100);
+}
+
+#[test]
+fn a_fence_by_a_stranger_is_survived() {
+    let broker = Broker::shared();
+    let counting = Counting::over(broker, "fenced", 1);
+    broker.write(counting.input_name(), 0, 0..1000);
+    let mut instance = counting.start("a", counting.input.clone()).wait_for(1000);
+    let id = fs::read_to_string(counting.state("a").join("instance")).unwrap();
+    for round in 1..4 {
+        drop(broker.transactional(&format!("{}/{id}", counting.name)));
+        broker.write(counting.input_name(), 0, round * 1000..(round + 1) * 1000);
+        instance = instance.wait_for((round + 1) * 1000);
+    }
+    assert!(instance.stop().unwrap().restarts >= 3);
+    counting.assert_exact(4000);
+}
+
+#[test]
+fn an_instance_stands_by_and_takes_over() {
+    let broker = Broker::shared();
+    let counting = Counting::over(broker, "standby", 2);
+    let leave = |options: &mut RunOptions| options.leave = true;
+    broker.write(counting.input_name(), 0, 0..20_000);
+    let first = counting.start_with("a", leave).wait_for(20_000);
+    let second = counting.start_with("b", leave);
+    second.said.wait_for("standing by: another instance");
+    let followed = || {
+        let text = fs::read(counting.state("b").join("changelog.json")).unwrap_or_default();
+        let checkpoint: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        checkpoint["epoch"].as_u64().unwrap_or_default()
+    };
+    let reached = first.control.progress.committed().epoch;
+    assert!(wait_until(|| followed() >= reached), "{} of {reached}", followed());
+    broker.write(counting.input_name(), 1, 20_000..21_000);
+    let first = first.wait_for(21_000);
+    first.stop().unwrap();
+    broker.write(counting.input_name(), 1, 21_000..22_000);
+    let (second, took) = timed(|| second.wait_for(22_000));
+    assert!(took < Duration::from_secs(8), "it leaves the group at once: {took:?}");
+    let said = second.said.text();
+    let read = said.lines().find(|line| line.contains("read the changelog"));
+    let bytes = read.and_then(|line| line.split("bytes=").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+    assert!(bytes.is_some_and(|bytes| bytes < 100_000), "{said}");
+    second.stop().unwrap();
+    counting.assert_exact(22_000);
+}
+
+#[test]
+fn a_static_member_that_comes_back_owns_at_once() {
+    let broker = Broker::shared();
+    let counting = counted(broker, "back");
+    // Another one waits for the session to end, which this one does not have to.
+    let (_, took) = timed(|| counting.start("a", counting.input.clone()).wait_for(1100).stop().unwrap());
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    counting.assert_exact(1100);
+}
+
+#[test]
+fn a_copied_directory_is_explained() {
+    let broker = Broker::shared();
+    let counting = counted(broker, "copied");
+    copy_directory(&counting.state("a"), &counting.state("copy"));
+    let first = counting.start("a", counting.input.clone()).wait_for(1100);
+    let second = counting.start("copy", counting.input.clone());
+    // The one that came later has the name now.
+    let error = first.join().unwrap_err();
+    assert!(error.kind() == Kind::Config, "{error}");
+    assert!(error.to_string().contains("as after copying a state directory"), "{error}");
+    broker.write(counting.input_name(), 0, 1100..1200);
+    second.wait_for(1200).stop().unwrap();
+    counting.assert_exact(1200);
+}
+
+#[test]
+fn one_that_starts_over_while_it_stands_by_forgets_everything() {
+    let broker = Broker::shared();
+    let counting = counted(broker, "over");
+    // `a` has not left: its place is free after its session.
+    let second = counting.start_with("b", |options| (options.fresh, options.leave) = (true, true));
+    second.said.wait_for("standing by: another instance");
+    second.wait_for(1100).stop().unwrap();
+    let counted = counting.counted();
+    assert_eq!(counted.len(), 2100);
+    let most = counted.iter().map(|(_, _, count)| *count).max();
+    assert_eq!(most, Some(12), "counted from nothing");
+}
+
+#[test]
+fn an_instance_that_stands_by_outlives_its_broker() {
+    let broker = Broker::start();
+    let counting = Counting::over(&broker, "outlives", 1);
+    broker.write(counting.input_name(), 0, 0..1000);
+    let leave = |options: &mut RunOptions| options.leave = true;
+    let first = counting.start_with("a", leave).wait_for(1000);
+    let second = counting.start_with("b", leave);
+    second.said.wait_for("standing by: another instance");
+    broker.dev("kill");
+    broker.dev("start");
+    broker.write(counting.input_name(), 0, 1000..1100);
+    let total = || first.control.progress.committed().records_in.max(second.control.progress.committed().records_in);
+    assert!(wait_until(|| total() == 1100), "{}", total());
+    first.stop().unwrap();
+    broker.write(counting.input_name(), 0, 1100..1200);
+    second.wait_for(1200).stop().unwrap();
+    counting.assert_exact(1200);
+}
