@@ -151,6 +151,7 @@ impl Graph {
         let mut mistakes = self.mistakes.clone();
         self.check_ids(&mut mistakes);
         self.check_ends(&mut mistakes);
+        self.check_times(&mut mistakes);
         self.check_topics(&mut mistakes);
         if self.nodes.is_empty() {
             mistakes.push("the job has no source: begin with `job.source(Topic::json::<T>(\"name\"))`".into());
@@ -191,6 +192,21 @@ impl Graph {
                     ));
                 }
             }
+        }
+    }
+
+    /// Event time is given once on each way from a source.
+    fn check_times(&self, mistakes: &mut Vec<String>) {
+        let gives_time = |node: &Node| node.verb == "event_time";
+        // Nodes come after those they take from.
+        let mut behind = vec![false; self.nodes.len()];
+        for (at, node) in self.nodes.iter().enumerate() {
+            let is_behind = node.inputs.iter().any(|input| behind[input.node]);
+            if is_behind && gives_time(node) {
+                mistakes
+                    .push(format!("`{}` gives event time to records that have it: keep one `.event_time(…)`", node.id));
+            }
+            behind[at] = is_behind || gives_time(node);
         }
     }
 

@@ -52,3 +52,39 @@ fn a_quiet_input_holds_nothing_back_until_it_speaks() {
     assert_eq!(late.take().iter().map(|late| late.record).collect::<Vec<_>>(), [71]);
     assert_eq!(summary.committed.late, 1);
 }
+
+#[test]
+fn inputs_that_are_united_before_they_have_time_end_one_after_the_other() {
+    let job = Job::new("united");
+    let first = job.source(Topic::json::<i64>("first"));
+    first
+        .union(job.source(Topic::json("second")))
+        .event_time(|second: &i64| Timestamp::from_seconds(*second), Lateness::NONE)
+        .key_by(|_| 0u8)
+        .window(Tumbling::minutes(1))
+        .count()
+        .on_close()
+        .map(|pane| (pane.window.end.as_seconds(), pane.value))
+        .sink(Topic::json("counts"));
+    let ((to_first, from_first), (to_second, from_second)) = (channel::<i64>(), channel::<i64>());
+    let counts = Captured::<(i64, u64)>::new();
+    job.bind_input("first", Input::of(from_first));
+    job.bind_input("second", Input::of(from_second));
+    job.bind_output("counts", Output::of(counts.clone()));
+    let sender = {
+        let counts = counts.clone();
+        thread::spawn(move || {
+            to_first.send([10, 20]);
+            to_first.close();
+            // The first minute closes when the first input is over, by the second one's time alone.
+            to_second.send([30, 70]);
+            let closed = counts.wait_for(1, AT_MOST);
+            to_second.close();
+            closed
+        })
+    };
+    let options = RunOptions { workers: 2, idle_after: Duration::from_millis(50), ..RunOptions::default() };
+    job.run(&options, &Control::default()).unwrap();
+    assert!(sender.join().unwrap(), "nothing closed while one input was over");
+    assert_eq!(counts.take(), [(60, 3), (120, 1)]);
+}

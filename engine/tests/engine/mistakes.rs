@@ -133,3 +133,15 @@ fn windows_of_no_length() {
         .sink(Topic::json("counts"));
     assert!(message(&job).starts_with("the window `numbers`: "), "{}", message(&job));
 }
+
+#[test]
+fn event_time_given_twice() {
+    let job = Job::new("timed-twice");
+    let time = |second: &i64| Timestamp::from_seconds(*second);
+    let timed = job.source(Topic::json::<i64>("one")).event_time(time, Lateness::NONE);
+    timed.union(job.source(Topic::json("other"))).event_time(time, Lateness::NONE).sink(Topic::json("out"));
+    assert_eq!(
+        message(&job),
+        "`one+other/event_time` gives event time to records that have it: keep one `.event_time(…)`"
+    );
+}
