@@ -113,7 +113,14 @@ impl StateDir {
         let database = self.path.join(DATABASE);
         let rocks = RocksOptions { keeps_log: false, ..rocks_options(options) };
         let open = || RocksStore::open(&database, plan.tables(), &rocks);
-        let Some(stored) = Manifest::load(&self.path)? else {
+        let stored = Manifest::load(&self.path)?;
+        let checkpoint = Checkpoint::load(&self.path);
+        let has_followed = checkpoint.as_ref().is_none_or(|checkpoint| checkpoint.epoch() > headwater_state::Epoch(0));
+        // What a start has left that did not come as far as the job's first commit is nobody's.
+        let Some(stored) = stored.filter(|_| has_followed) else {
+            if database.exists() {
+                std::fs::remove_dir_all(&database).map_err(|error| disk("remove tables that are made anew", error))?;
+            }
             // The file says whose the directory is, before anything is in it.
             Checkpoint::empty().save(&self.path)?;
             plan.manifest(new_id()?, session.shards()).save(&self.path)?;
@@ -131,7 +138,6 @@ impl StateDir {
         }
         let wanted = plan.manifest(stored.job_id.clone(), stored.shards);
         let changes = Manifest::check(&stored, &wanted, &options.drop_tables)?;
-        let checkpoint = Checkpoint::load(&self.path);
         let mut follows = session.follows(checkpoint.as_ref())?;
         let mut store = open()?;
         if checkpoint.is_some_and(|checkpoint| checkpoint.epoch() > store.durable()) {

@@ -106,6 +106,7 @@ impl<G, P> Process<G, P> {
             step.watermark = step.watermark.max(watermark);
             step.now = step.now.max(now);
         }
+        let seen = step.now;
         Ok(Open::<R, G, P> {
             process: self.clone(),
             local: local.clone(),
@@ -115,6 +116,7 @@ impl<G, P> Process<G, P> {
             step,
             slots: Vec::new(),
             busy: true,
+            seen,
         })
     }
 
@@ -146,6 +148,8 @@ struct Open<R: Records, G: Keying<R>, P: Steps<R, G::Key>> {
     slots: Vec<SlotId>,
     /// Whether timers may be due.
     busy: bool,
+    /// The wall clock that steps have seen: what it came to since then need not be remembered.
+    seen: Timestamp,
 }
 
 impl<R, G, P> Open<R, G, P>
@@ -196,6 +200,7 @@ where
             self.busy = false;
             return Ok(Progress::Done);
         };
+        self.seen = self.step.now;
         let (times, keys): (VecDeque<_>, Vec<_>) = due.into_iter().unzip();
         // One read for all; each is found in memory afterwards.
         let lookups = (0..).zip(&keys).map(|(row, key)| lookup(row, key.hash64()));
@@ -239,6 +244,7 @@ where
 {
     fn process(&mut self, mut batch: Batch<R>, out: &mut dyn Output<Vec<P::Output>>) -> Result<()> {
         self.maintain();
+        self.seen = self.step.now;
         if batch.hashes.len() != batch.len() {
             batch.hashes.clear();
             self.process.keying.hashes(&batch.records, &mut batch.hashes)?;
@@ -283,7 +289,7 @@ where
         self.states.checkpoint()?;
         self.event.checkpoint()?;
         self.wall.checkpoint()?;
-        let text = format!("{} {}", self.step.watermark.as_micros(), self.step.now.as_micros());
+        let text = format!("{} {}", self.step.watermark.as_micros(), self.seen.as_micros());
         for shard in self.local.shards() {
             let (operator, scope) = (self.process.id.clone(), format!("shard {shard}"));
             self.local.note(Note { operator, scope, text: text.clone() });

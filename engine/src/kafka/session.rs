@@ -111,9 +111,6 @@ impl Session {
     /// `Config` where the changelog is another one than the tables were made from.
     pub fn follows(&self, checkpoint: Option<&Checkpoint>) -> Result<Result<(), String>> {
         let Some(checkpoint) = checkpoint else { return Ok(Err("how far they are is not known".to_owned())) };
-        if checkpoint.epoch == 0 {
-            return Ok(Err("they are empty".to_owned()));
-        }
         let client = self.client()?;
         let now = client.identity();
         if (&checkpoint.topic, &checkpoint.cluster) != (&now.topic, &now.cluster) {

@@ -274,7 +274,7 @@ impl Instance {
     }
 
     pub fn join(self) -> Result<Summary> {
-        assert!(wait_until(|| self.thread.is_finished()), "the job goes on");
+        assert!(wait_until(|| self.thread.is_finished()), "the job goes on: {}", self.said.text());
         self.thread.join().unwrap()
     }
 }

@@ -3,13 +3,15 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use headwater::prelude::*;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::broker::{AT_MOST, Broker, Writer};
-use super::commits::Counting;
+use super::commits::{Counting, Instance};
 use super::operator::copy_directory;
 use super::running::{timed, wait_until};
 
@@ -46,43 +48,131 @@ fn a_dead_claimant_is_fenced_and_not_waited_for() {
     counting.assert_exact(1100);
 }
 
+/// A member of the job's group that is not the active one.
+struct Member {
+    consumer: Arc<BaseConsumer>,
+    over: Arc<AtomicBool>,
+    polls: Option<JoinHandle<()>>,
+}
+
+impl Member {
+    fn join(broker: &Broker, counting: &Counting, id: &str) -> Self {
+        let mut config = broker.config();
+        config.set("group.id", &counting.name).set("client.id", id).set("group.instance.id", id);
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        let consumer: Arc<BaseConsumer> = Arc::new(config.create().unwrap());
+        consumer.subscribe(&[&format!("{}.lock", counting.name)]).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let (polled, stop) = (Arc::clone(&consumer), Arc::clone(&over));
+        let polls = std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                drop(polled.poll(Duration::from_millis(50)));
+            }
+        });
+        Self { consumer, over, polls: Some(polls) }
+    }
+
+    fn wait_until_known(&self, broker: &Broker, counting: &Counting, id: &str) {
+        let asks: BaseConsumer = broker.config().create().unwrap();
+        let is_member = || {
+            let groups = asks.fetch_group_list(Some(&counting.name), AT_MOST).unwrap();
+            groups.groups().iter().flat_map(|group| group.members()).any(|member| member.client_id() == id)
+        };
+        assert!(wait_until(is_member));
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.polls.take().unwrap().join().unwrap();
+    }
+}
+
+/// Starts `a` while a member has a transaction open, and waits until it has looked at it several times.
+fn start_against(broker: &Broker, counting: &Counting, member: &Member) -> Instance {
+    let instance = counting.start("a", counting.input.clone());
+    member.wait_until_known(broker, counting, "ghost");
+    let phase = || format!("{:?}", instance.control.progress.phase());
+    assert!(wait_until(|| phase().contains("Opening")), "{}", phase());
+    let looks = std::cell::Cell::new(0);
+    assert!(wait_until(|| looks.replace(looks.get() + 1) > 150));
+    assert!(phase().contains("Opening"), "{}", phase());
+    instance
+}
+
 #[test]
 fn a_living_member_is_waited_for() {
     let broker = Broker::shared();
     let counting = counted(broker, "alive");
     // `a` is away for less than its session, so this one gets no partition.
-    let mut config = broker.config();
-    config.set("group.id", &counting.name).set("client.id", "ghost").set("group.instance.id", "ghost");
-    config.set("partition.assignment.strategy", "cooperative-sticky");
-    let member: BaseConsumer = config.create().unwrap();
-    member.subscribe(&[&format!("{}.lock", counting.name)]).unwrap();
-    let over = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&over);
-    let polls = std::thread::spawn(move || {
-        while !stop.load(Ordering::Relaxed) {
-            drop(member.poll(Duration::from_millis(50)));
-        }
-    });
+    let member = Member::join(broker, &counting, "ghost");
     let ghost = ghost(broker, &counting);
-    let instance = counting.start("a", counting.input.clone());
-    let is_member = || {
-        let asks: BaseConsumer = broker.config().create().unwrap();
-        let groups = asks.fetch_group_list(Some(&counting.name), AT_MOST).unwrap();
-        groups.groups()[0].members().iter().any(|member| member.client_id() == "ghost")
-    };
-    assert!(wait_until(is_member));
-    let phase = || format!("{:?}", instance.control.progress.phase());
-    assert!(wait_until(|| phase().contains("Opening")), "{}", phase());
-    let began = std::cell::Cell::new(0);
-    // It looks several times, and lets the other one be.
-    assert!(wait_until(|| began.replace(began.get() + 1) > 150));
-    assert!(phase().contains("Opening"), "{}", phase());
+    let instance = start_against(broker, &counting, &member);
     ghost.abort();
     let instance = instance.wait_for(1100);
     assert!(!instance.said.text().contains("/ghost"), "{}", instance.said.text());
     instance.stop().unwrap();
-    over.store(true, Ordering::Relaxed);
-    polls.join().unwrap();
+    counting.assert_exact(1100);
+}
+
+/// The markers of a partition of the changelog, in order.
+fn markers(broker: &Broker, counting: &Counting, partition: i32) -> Vec<serde_json::Value> {
+    let records = broker.read(&counting.state_topic(), 1);
+    let of_it = records.iter().filter(|record| record.partition == partition);
+    of_it.filter_map(|record| serde_json::from_slice(record.value.as_ref()?).ok()).collect()
+}
+
+#[test]
+fn what_a_living_member_commits_meanwhile_is_read() {
+    let broker = Broker::shared();
+    let counting = counted(broker, "meanwhile");
+    let member = Member::join(broker, &counting, "ghost");
+    let (state, id) = (counting.state_topic(), format!("{}/ghost", counting.name));
+    let epoch = |marker: &serde_json::Value| marker["token"]["epoch"].as_u64().unwrap();
+    let all: Vec<_> = (0..8).flat_map(|partition| markers(broker, &counting, partition)).collect();
+    let mut marker =
+        all.iter().filter(|marker| marker["record"].is_object()).max_by_key(|of| epoch(of)).unwrap().clone();
+    let next = epoch(&marker) + 1;
+    let empty = all.iter().find(|marker| marker["blocks"] == 0).unwrap();
+    (marker["blocks"], marker["digest"], marker["shards"]) = (0.into(), empty["digest"].clone(), vec![4].into());
+    marker["token"] = serde_json::json!({ "epoch": next, "attempt": "1", "owner": id });
+    let offset = broker.watermarks(&state)[4].1;
+    let writer = broker.transactional(&id);
+    writer.begin();
+    let value = marker.to_string();
+    let record = BaseRecord::to(&state).partition(4).key(id.as_bytes()).payload(value.as_bytes());
+    writer.producer.send(record).map_err(|(error, _)| error).unwrap();
+    writer.flush();
+    let instance = start_against(broker, &counting, &member);
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&state, 4, Offset::Offset(offset + 1)).unwrap();
+    offsets.find_partition(&state, 4).unwrap().set_metadata(format!("headwater 1 {next} 1 {id}"));
+    let metadata = member.consumer.group_metadata().unwrap();
+    writer.producer.send_offsets_to_transaction(&offsets, &metadata, AT_MOST).unwrap();
+    writer.commit();
+    instance.wait_for(1100).stop().unwrap();
+    let epochs: Vec<u64> = markers(broker, &counting, 4).iter().map(epoch).collect();
+    assert!(epochs.contains(&next) && epochs.is_sorted_by(|one, other| one < other), "{epochs:?}");
+    counting.assert_exact(1100);
+}
+
+#[test]
+fn an_instance_whose_place_was_taken_commits_nothing_more() {
+    let broker = Broker::shared();
+    let counting = Counting::over(broker, "taken", 1);
+    broker.write(counting.input_name(), 0, 0..1000);
+    let instance = counting.start("a", counting.input.clone()).wait_for(1000);
+    let id = fs::read_to_string(counting.state("a").join("instance")).unwrap();
+    let member = Member::join(broker, &counting, &id);
+    let error = instance.join().unwrap_err();
+    assert!(error.to_string().contains("as after copying a state directory"), "{error}");
+    drop(member);
+    // What it had not written to its tables is in the changelog; they are behind, and no further than they say.
+    broker.write(counting.input_name(), 0, 1000..1100);
+    let instance = counting.start("a", counting.input.clone()).wait_for(1100);
+    assert!(!instance.said.text().contains("made anew"), "{}", instance.said.text());
+    instance.stop().unwrap();
     counting.assert_exact(1100);
 }
 
