@@ -8,6 +8,8 @@ use crate::format::{Decode, Encode};
 #[cfg(feature = "kafka")]
 use crate::kafka::{KafkaOutput, KafkaSink, KafkaSource, KafkaTopic};
 use crate::sink::{FileSink, NowhereSink, Sink, StdoutSink};
+#[cfg(feature = "kafka")]
+use crate::source::Several;
 use crate::source::{FileSource, Source};
 use crate::{Error, Result, Topic};
 
@@ -122,8 +124,23 @@ pub fn source_for<T: 'static, F: Decode<T>>(input: &Input, topic: &str, format: 
     match input {
         Input::Files(pattern) => Ok(Arc::new(FileSource::new(pattern, format))),
         #[cfg(feature = "kafka")]
-        Input::Kafka(kafka) => Ok(Arc::new(KafkaSource::new(kafka.clone(), format))),
+        Input::Kafka(kafka) => Ok(kafka_source(kafka, format)),
         Input::Typed(_) => input.typed().ok_or_else(|| other_records::<T>(topic, "source")),
+    }
+}
+
+/// The source of a topic, or of several as one.
+#[cfg(feature = "kafka")]
+fn kafka_source<T: 'static, F: Decode<T>>(kafka: &KafkaTopic, format: F) -> Arc<dyn Source<T>> {
+    let source = |topic: &KafkaTopic| KafkaSource::new(topic.clone(), format.clone());
+    match kafka.each().as_slice() {
+        [first, others @ ..] if !others.is_empty() => {
+            let named = |topic: &KafkaTopic| -> (String, Box<dyn Source<T>>) {
+                (topic.name().to_owned(), Box::new(source(topic)))
+            };
+            Arc::new(Several::new(kafka.to_string(), Box::new(source(first)), others.iter().map(named).collect()))
+        }
+        _ => Arc::new(source(kafka)),
     }
 }
 

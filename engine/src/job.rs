@@ -172,11 +172,14 @@ impl Job {
         if options.transactions.is_some() {
             crate::kafka::check_job_name(&self.name)?;
         }
-        let plan = Plan::new(&self.name, &self.graph.borrow(), &bindings)?;
-        for (topic, description) in &plan.descriptions {
-            tracing::debug!(topic, bound_to = description, "topic");
-        }
-        http.watch(&plan);
+        let plan = || {
+            let plan = Plan::new(&self.name, &self.graph.borrow(), &bindings)?;
+            for (topic, description) in &plan.descriptions {
+                tracing::debug!(topic, bound_to = description, "topic");
+            }
+            http.watch(&plan);
+            Ok(plan)
+        };
         crate::run::run(&plan, options, control)
     }
 }

@@ -56,8 +56,8 @@ impl Bindings {
 
     #[cfg(feature = "kafka")]
     fn kafka_inputs(&self) -> Vec<KafkaTopic> {
-        let kafka = |input: &Input| if let Input::Kafka(topic) = input { Some(topic.clone()) } else { None };
-        self.inputs.values().filter_map(kafka).collect()
+        let kafka = |input: &Input| if let Input::Kafka(topic) = input { topic.each() } else { Vec::new() };
+        self.inputs.values().flat_map(kafka).collect()
     }
 }
 
@@ -196,7 +196,7 @@ fn check_kafka(bindings: &Bindings) -> Result<()> {
     for (at, (topic, output)) in outputs.iter().enumerate() {
         for (source, input) in &bindings.inputs {
             if let Input::Kafka(input) = input
-                && input.name() == output.name()
+                && input.each().iter().any(|input| input.name() == output.name())
                 && input.cluster().shares_broker(output.cluster())
             {
                 return Err(Error::config(format!(

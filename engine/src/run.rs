@@ -53,8 +53,11 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
 
 /// Runs a plan until its inputs end, somebody stops it, or it cannot go on.
-pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Result<Summary> {
+///
+/// The plan is made anew before each further attempt: a topic may have got partitions meanwhile.
+pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
+    let mut plan = make()?;
     let mut membership = Membership::default();
     let mut state = None;
     let mut restarts = 0;
@@ -62,8 +65,8 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
     let mut epochs = 0;
     loop {
         let before = control.progress.committed().epoch;
-        let opened = JobState::again(&mut state, plan, options, control, &mut membership);
-        let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(plan, options, state, control)));
+        let opened = JobState::again(&mut state, &plan, options, control, &mut membership);
+        let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(&plan, options, state, control)));
         let error = match ran {
             Ok(commits) => {
                 epochs += commits;
@@ -95,6 +98,12 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, control: &Control) -> Resul
         // State in memory is all there is of it.
         if options.state.is_some() || shares {
             state = None;
+        }
+        match make() {
+            Ok(now) => plan = now,
+            // What is away now may be back when the attempt comes to it.
+            Err(error) if error.kind() == Kind::Unavailable => tracing::debug!(%error, "the old plan is kept"),
+            Err(error) => return Err(error),
         }
     }
     Ok(Summary {

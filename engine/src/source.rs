@@ -11,6 +11,8 @@ mod measure;
 mod memory;
 mod pace;
 mod random;
+#[cfg(feature = "kafka")]
+mod several;
 
 pub use channel::{ChannelSource, Feed, channel};
 pub(crate) use files::names;
@@ -19,6 +21,8 @@ pub use generator::Generator;
 pub use measure::Measure;
 pub use memory::Records;
 pub use random::Random;
+#[cfg(feature = "kafka")]
+pub(crate) use several::Several;
 
 /// Something that records of type `T` can be read from. Bound to a topic's name at run time.
 pub trait Source<T>: Send + Sync {

@@ -294,6 +294,21 @@ impl Client {
         self.consumer.context().figures()
     }
 
+    /// That the topic has no partitions but those that are read.
+    ///
+    /// # Errors
+    /// `Unavailable` where it has: the next attempt reads them, too.
+    pub fn check_partitions(&self) -> Result<()> {
+        let known = self.consumer.context().known_partitions();
+        if known <= self.partitions {
+            return Ok(());
+        }
+        Err(Error::unavailable(format!(
+            "Kafka topic {} has {known} partitions now, and {} are read: opening anew to read the others",
+            self.name, self.partitions
+        )))
+    }
+
     pub fn leader(&self, partition: i32) -> Leader {
         self.consumer.context().leader(partition, clock::now())
     }

@@ -61,6 +61,7 @@ impl fmt::Display for Start {
 pub struct KafkaTopic {
     pub(super) kafka: Kafka,
     pub(super) name: String,
+    pub(super) others: Vec<String>,
     pub(super) start: Start,
     pub(super) until_end: bool,
     /// For records that are fetched ahead, over all partitions.
@@ -72,7 +73,28 @@ const MEMORY_BYTES: usize = 64 << 20;
 
 impl KafkaTopic {
     pub(super) fn new(kafka: Kafka, name: String) -> Self {
-        Self { kafka, name, start: Start::Earliest, until_end: false, memory_bytes: MEMORY_BYTES }
+        Self { kafka, name, others: Vec::new(), start: Start::Earliest, until_end: false, memory_bytes: MEMORY_BYTES }
+    }
+
+    /// Reads another topic of the same cluster, too, in the same way: their records are one stream. Where records come
+    /// from is told by [`Topic::received`](crate::Topic::received).
+    ///
+    /// ```
+    /// use headwater::prelude::*;
+    /// let topics = Kafka::at("localhost:9092").topic("orders").and("orders.old");
+    /// assert_eq!(topics.to_string(), "Kafka topics orders, orders.old at localhost:9092, from earliest");
+    /// ```
+    #[must_use]
+    pub fn and(mut self, name: impl Into<String>) -> Self {
+        self.others.push(name.into());
+        self
+    }
+
+    /// Each topic by itself, with its share of the memory.
+    pub(crate) fn each(&self) -> Vec<Self> {
+        let memory_bytes = self.memory_bytes / (1 + self.others.len());
+        let names = std::iter::once(&self.name).chain(&self.others);
+        names.map(|name| Self { name: name.clone(), others: Vec::new(), memory_bytes, ..self.clone() }).collect()
     }
 
     /// Begins elsewhere than at the oldest records, at the job's first start.
@@ -112,7 +134,10 @@ impl KafkaTopic {
 impl fmt::Display for KafkaTopic {
     /// `Kafka topic orders at localhost:9092, from earliest`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kafka topic {} at {}, from {}", self.name, self.kafka.brokers(), self.start)?;
+        let s = if self.others.is_empty() { "" } else { "s" };
+        write!(f, "Kafka topic{s} {}", self.name)?;
+        self.others.iter().try_for_each(|other| write!(f, ", {other}"))?;
+        write!(f, " at {}, from {}", self.kafka.brokers(), self.start)?;
         if self.until_end { f.write_str(" until its end") } else { Ok(()) }
     }
 }

@@ -123,6 +123,10 @@ impl<F> KafkaPartition<F> {
         F: Decode<T>,
     {
         self.client.serve()?;
+        // One that ends where the topic ended at the start does not mind what comes after.
+        if self.cursor.end.is_none() {
+            self.client.check_partitions()?;
+        }
         if self.cursor.has_ended() {
             return Ok(Poll::End);
         }

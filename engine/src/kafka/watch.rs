@@ -45,7 +45,7 @@ struct Seen {
     /// A time by librdkafka's clock, in microseconds, and the same by ours: those of the statistics that came fastest.
     clocks: Option<(i64, Instant)>,
     told_away: bool,
-    told_partitions: usize,
+    known_partitions: usize,
 }
 
 /// What is known of a partition's leader.
@@ -83,7 +83,7 @@ impl Seen {
 impl Watch {
     /// For a topic of which `partitions` are read, by a client whose brokers may wait `fetch_wait` for records.
     pub fn new(topic: &str, partitions: usize, fetch_wait: Duration) -> Self {
-        let seen = Seen { told_partitions: partitions, ..Seen::default() };
+        let seen = Seen { known_partitions: partitions, ..Seen::default() };
         let silence_max = SILENCE_MAX + fetch_wait;
         let figures = Arc::new(Figures::new(partitions));
         Self { topic: topic.to_owned(), partitions, silence_max, seen: Mutex::new(seen), figures }
@@ -101,6 +101,11 @@ impl Watch {
     /// The last error that librdkafka has reported of its connections.
     pub fn last_error(&self) -> Option<Reported> {
         self.seen().error.clone()
+    }
+
+    /// How many partitions the topic has, as far as is known.
+    pub fn known_partitions(&self) -> usize {
+        self.seen().known_partitions
     }
 
     pub fn leader(&self, partition: i32, now: Instant) -> Leader {
@@ -142,13 +147,7 @@ impl Watch {
 
     fn tell(&self, seen: &mut Seen, known: usize, now: Instant) {
         let read = self.partitions;
-        if known > seen.told_partitions {
-            seen.told_partitions = known;
-            tracing::warn!(
-                "Kafka topic {} has {known} partitions now, and {read} are read: start the job again to read the others",
-                self.topic
-            );
-        }
+        seen.known_partitions = seen.known_partitions.max(known);
         let is_read = |partition: i32| usize::try_from(partition).is_ok_and(|partition| partition < read);
         let of_ours = seen.partitions.iter().filter(|(partition, _)| is_read(**partition));
         let away: Vec<Duration> = of_ours.filter_map(|(_, leader)| leader.silence(now)).collect();

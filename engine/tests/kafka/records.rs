@@ -201,3 +201,24 @@ fn a_partition_is_idle_when_all_is_read_but_not_while_a_transaction_on_it_is_ope
     job.join().unwrap().unwrap();
     assert_eq!(out.take()[0], (60, 2));
 }
+
+#[test]
+fn several_topics_are_one_source() {
+    let broker = Broker::shared();
+    let (first, second) = (broker.topic("first", 1), broker.topic("second", 2));
+    broker.write(&first, 0, 0..10);
+    let kafka = broker.kafka();
+    // It may be read by itself before.
+    let mut copy = Copy::of(kafka.topic(&first));
+    copy.run_until(10);
+    broker.write(&second, 1, 10..20);
+    broker.write(&first, 0, 20..25);
+    copy.topic = kafka.topic(&first).and(&second);
+    copy.run_until(25);
+    broker.write(&second, 0, 25..30);
+    copy.run_until(30);
+    assert_eq!(copy.sorted(), (0..30).collect::<Vec<_>>());
+    copy.topic = kafka.topic(&first);
+    let error = copy.run().unwrap_err();
+    assert!(error.to_string().contains(&second), "{error}");
+}
