@@ -205,54 +205,14 @@ impl Changelog {
 
     fn write(&self, log: &mut Log, commit: &Commit) -> Result<()> {
         self.check()?;
-        let topic = self.session.state_topic();
         let owner = self.session.transactional_id();
-        let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner: owner.clone() };
-        let mut shards: Vec<u16> = commit.blocks.iter().map(|block| block.shard.0).collect();
-        shards.dedup();
+        let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner };
         let is_full = log.is_due(self.session.recommit);
-        if is_full {
-            shards = (0..self.session.shards).collect();
-        } else if shards.is_empty() {
-            shards.push(0);
-        }
-        let add = |value: &[u8], shard: u16, tag| {
-            let (key, value) = (Some(owner.as_bytes()), Some(value));
-            let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
-            self.transactions.add(&record, Some(i32::from(shard)), tag)
-        };
-        crash::point("kafka.before_blocks");
-        let mut bytes = Vec::new();
-        for block in &commit.blocks {
-            bytes.clear();
-            bytes.push(BLOCK);
-            bytes.extend_from_slice(&block.bytes);
-            add(&bytes, block.shard.0, 0)?;
-            log.bytes += bytes.len() as u64;
-        }
-        crash::point("kafka.before_markers");
-        let mut record = Some(marker::raw(&commit.marker)?);
-        let mut manifest = is_full.then(|| self.manifest.clone());
-        for shard in &shards {
-            let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
-            let marker = Marker {
-                v: VERSION,
-                job: self.job_id.clone(),
-                token: token.clone(),
-                blocks: blocks().count() as u32,
-                digest: marker::digest(blocks()),
-                shards: shards.clone(),
-                since: log.since,
-                record: record.take(),
-                manifest: manifest.take(),
-                log_bytes: log.bytes,
-            };
-            let bytes = marker.write()?;
-            log.bytes += bytes.len() as u64;
-            add(&bytes, *shard, usize::from(*shard) + 1)?;
-        }
+        let shards = self.marked(commit, is_full);
+        self.send(log, commit, &token, &shards, is_full)?;
         crash::point("kafka.before_drain");
         let placed = self.transactions.drain()?;
+        let topic = self.session.state_topic();
         let state = CString::new(topic.as_str()).map_err(|_| Error::bug("the changelog's name has a zero in it"))?;
         let mut offsets = Vec::with_capacity(shards.len() + 8);
         let mut marked = Vec::with_capacity(shards.len());
@@ -277,16 +237,8 @@ impl Changelog {
         let committing = self.session.membership.commit(self.term)?;
         self.transactions.commit(&offsets, &committing.member)?;
         drop(committing);
-        if is_full {
-            log.all_at = Some(clock::now());
-            log.claims = false;
-        }
-        for (shard, last) in &marked {
-            log.markers[usize::from(*shard)] = last.clone();
-        }
-        log.unsaved.push_back((commit.epoch, marked));
         log.offsets = positions;
-        log.last = Some((commit.epoch, commit.marker.clone()));
+        log.committed(commit, marked, is_full);
         if let Some(offsets) = log.shorten.take() {
             self.shorten(&offsets);
         }
@@ -295,9 +247,72 @@ impl Changelog {
         log.claims |= self.transactions.settle()?;
         Ok(())
     }
+
+    /// The shards that a commit has a marker in.
+    fn marked(&self, commit: &Commit, is_full: bool) -> Vec<u16> {
+        if is_full {
+            return (0..self.session.shards).collect();
+        }
+        let mut shards: Vec<u16> = commit.blocks.iter().map(|block| block.shard.0).collect();
+        shards.dedup();
+        if shards.is_empty() { vec![0] } else { shards }
+    }
+
+    /// Sends blocks and markers; the marker of shard n is tagged n + 1.
+    fn send(&self, log: &mut Log, commit: &Commit, token: &Token, shards: &[u16], is_full: bool) -> Result<()> {
+        let topic = self.session.state_topic();
+        let add = |value: &[u8], shard: u16, tag| {
+            let (key, value) = (Some(token.owner.as_bytes()), Some(value));
+            let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
+            self.transactions.add(&record, Some(i32::from(shard)), tag)
+        };
+        crash::point("kafka.before_blocks");
+        let mut bytes = Vec::new();
+        for block in &commit.blocks {
+            bytes.clear();
+            bytes.push(BLOCK);
+            bytes.extend_from_slice(&block.bytes);
+            add(&bytes, block.shard.0, 0)?;
+            log.bytes += bytes.len() as u64;
+        }
+        crash::point("kafka.before_markers");
+        let mut record = Some(marker::raw(&commit.marker)?);
+        let mut manifest = is_full.then(|| self.manifest.clone());
+        for shard in shards {
+            let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
+            let marker = Marker {
+                v: VERSION,
+                job: self.job_id.clone(),
+                token: token.clone(),
+                blocks: blocks().count() as u32,
+                digest: marker::digest(blocks()),
+                shards: shards.to_vec(),
+                since: log.since,
+                record: record.take(),
+                manifest: manifest.take(),
+                log_bytes: log.bytes,
+            };
+            let bytes = marker.write()?;
+            log.bytes += bytes.len() as u64;
+            add(&bytes, *shard, usize::from(*shard) + 1)?;
+        }
+        Ok(())
+    }
 }
 
 impl Log {
+    fn committed(&mut self, commit: &Commit, marked: Vec<(u16, LastMarker)>, is_full: bool) {
+        if is_full {
+            self.all_at = Some(clock::now());
+            self.claims = false;
+        }
+        for (shard, last) in &marked {
+            self.markers[usize::from(*shard)] = last.clone();
+        }
+        self.unsaved.push_back((commit.epoch, marked));
+        self.last = Some((commit.epoch, commit.marker.clone()));
+    }
+
     /// Whether the next commit names the owner in every shard, and has all offsets.
     fn is_due(&self, recommit: Duration) -> bool {
         self.claims || self.all_at.is_none_or(|at| clock::now() - at >= recommit)

@@ -131,7 +131,7 @@ impl Session {
         let (mut bytes, mut last, mut records) = (0, None, 0u64);
         let gone = || self.membership.check(term).is_err();
         while let Some(mut commit) = reader.next(&gone)? {
-            if let Some(manifest) = reader.manifest.take() {
+            if let Some(manifest) = reader.gathered.manifest.take() {
                 wanted.check(&manifest, &self.state_topic(), self.shards)?;
             }
             bytes += bytes_of(&commit);
@@ -153,7 +153,7 @@ impl Session {
         self.check_tokens(found, &markers)?;
         if let Some((epoch, _)) = &last {
             save(&reader, local, *epoch)?;
-            tracing::info!(commits = records, bytes = reader.bytes_read, took = ?clock::now() - began, "read the changelog");
+            tracing::info!(commits = records, bytes = reader.gathered.bytes_read, took = ?clock::now() - began, "read the changelog");
         }
         let last = match last {
             Some((epoch, record)) if record.is_empty() => {
@@ -167,8 +167,8 @@ impl Session {
         Ok(Replayed {
             last,
             markers,
-            job: reader.job.clone(),
-            log_bytes: reader.log_bytes.1,
+            job: reader.gathered.job.clone(),
+            log_bytes: reader.gathered.log_bytes.1,
             since: reader_since(&reader),
         })
     }
@@ -339,7 +339,7 @@ impl Session {
 }
 
 fn reader_since(reader: &Reader) -> Option<u64> {
-    Some(reader.since).filter(|(newest, _)| *newest > 0).map(|(_, since)| since)
+    Some(reader.gathered.since).filter(|(newest, _)| *newest > 0).map(|(_, since)| since)
 }
 
 fn reader_has_markers(markers: &[LastMarker]) -> bool {

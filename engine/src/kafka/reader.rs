@@ -33,15 +33,24 @@ pub(super) struct LastMarker {
 /// held than one commit and what librdkafka has fetched.
 pub(super) struct Reader {
     client: Client,
-    topic: String,
+    queues: Vec<PartitionQueue>,
     shards: Vec<ShardLog>,
-    pending: BTreeMap<u64, Pending>,
+    pub gathered: Gathered,
     /// The log's first commits may have been deleted in part.
     from_start: bool,
     /// The tables that are read into were empty.
     into_empty: bool,
     /// Given already, or older than what is asked for.
     reached: u64,
+    /// The newest record that was read, of a commit that was reached before.
+    old_record: Option<(u64, Vec<u8>)>,
+}
+
+/// What the records of all shards say together.
+#[derive(Default)]
+pub(super) struct Gathered {
+    topic: String,
+    pending: BTreeMap<u64, Pending>,
     pub bytes_read: u64,
     pub manifest: Option<String>,
     pub job: Option<String>,
@@ -49,12 +58,9 @@ pub(super) struct Reader {
     pub log_bytes: (u64, u64),
     /// The first commit that the log must hold, by the newest marker.
     pub since: (u64, u64),
-    /// The newest record that was read, of a commit that was reached before.
-    old_record: Option<(u64, Vec<u8>)>,
 }
 
 struct ShardLog {
-    queue: PartitionQueue,
     start: i64,
     end: i64,
     /// Everything before it was taken.
@@ -82,11 +88,11 @@ impl Reader {
     /// # Errors
     /// As [`Client::fetch`].
     pub fn new(client: Client, topic: &str, starts: &[i64], from_start: bool, reached: Epoch) -> Result<Self> {
-        let mut shards = Vec::with_capacity(starts.len());
+        let (mut queues, mut shards) = (Vec::with_capacity(starts.len()), Vec::with_capacity(starts.len()));
         for (number, start) in (0i32..).zip(starts) {
             let position = Position { offset: *start, leader_epoch: None, identity: client.identity().clone() };
+            queues.push(client.fetch(number, &position)?);
             shards.push(ShardLog {
-                queue: client.fetch(number, &position)?,
                 start: *start,
                 end: *start,
                 next: *start,
@@ -99,17 +105,12 @@ impl Reader {
         }
         Ok(Self {
             client,
-            topic: topic.to_owned(),
+            queues,
             shards,
-            pending: BTreeMap::new(),
+            gathered: Gathered { topic: topic.to_owned(), ..Gathered::default() },
             from_start,
             into_empty: reached.0 == 0,
             reached: reached.0,
-            bytes_read: 0,
-            manifest: None,
-            job: None,
-            log_bytes: (0, 0),
-            since: (0, 0),
             old_record: None,
         })
     }
@@ -182,10 +183,10 @@ impl Reader {
     fn check_follows(&self, epoch: u64) -> Result<()> {
         follows(self.reached, epoch, self.from_start.then(|| self.begin()), self.into_empty).map_err(|gap| match gap {
             // Tables that are made anew from what is left have it all.
-            Gap::Shortened => Error::unavailable(format!("{} was shortened before it was read", self.topic)),
+            Gap::Shortened => Error::unavailable(format!("{} was shortened before it was read", self.gathered.topic)),
             Gap::Missing => Error::corrupt(format!(
                 "{} lacks commit {}; bring the topic's data back, or start over with --fresh",
-                self.topic,
+                self.gathered.topic,
                 self.reached + 1
             )),
         })
@@ -193,14 +194,14 @@ impl Reader {
 
     /// That a log which is read from its start has all that its newest marker counts on.
     fn check_beginning(&self) -> Result<()> {
-        let (newest, since) = self.since;
+        let (newest, since) = self.gathered.since;
         if !self.from_start || newest == 0 || self.begin() <= since {
             return Ok(());
         }
         Err(Error::corrupt(format!(
             "{} begins with commit {}, and what was committed from {since} on is needed: somebody else has deleted records; \
              bring the topic's data back, start where a state directory is up to date, or start over with --fresh",
-            self.topic,
+            self.gathered.topic,
             self.begin()
         )))
     }
@@ -212,81 +213,34 @@ impl Reader {
 
     /// Whether the commits that were read are whole: nothing of another one is left.
     pub fn is_whole(&self) -> bool {
-        self.pending.is_empty()
+        self.gathered.pending.is_empty()
     }
 
     /// Takes a batch of each partition that is not ahead. Whether there was anything.
     fn take(&mut self) -> Result<bool> {
-        let oldest = self.pending.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch);
+        let oldest = self.gathered.pending.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch);
         let mut any = false;
-        for (number, shard) in (0u16..).zip(&mut self.shards) {
+        for ((number, shard), queue) in (0u16..).zip(&mut self.shards).zip(&mut self.queues) {
             if shard.is_done() || shard.at > oldest {
                 continue;
             }
-            let batch = shard.queue.take(BATCH);
-            for message in batch.iter() {
+            for message in queue.take(BATCH).iter() {
                 any = true;
-                let place = || format!("{}[{number}]@{}", self.topic, message.offset());
                 match message.error() {
-                    Some(Code::PartitionEOF) => {
-                        shard.next = shard.next.max(message.offset());
-                        continue;
-                    }
+                    Some(Code::PartitionEOF) => shard.next = shard.next.max(message.offset()),
                     Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                         // As by the active instance, while this one stands by: what is left is enough.
                         return Err(Error::unavailable(format!(
                             "{}[{number}] was shortened while it was read: {}",
-                            self.topic,
+                            self.gathered.topic,
                             message.reason()
                         )));
                     }
-                    Some(_) => continue,
-                    None => {}
-                }
-                shard.next = message.offset() + 1;
-                let value = message.value().unwrap_or_default();
-                self.bytes_read += value.len() as u64;
-                match value.split_first() {
-                    Some((&BLOCK, bytes)) => {
-                        shard.blocks.push(Block { shard: Shard(number), bytes: Arc::from(bytes) });
+                    Some(_) => {}
+                    None => {
+                        let value = message.value().unwrap_or_default();
+                        self.gathered.take(number, shard, message.offset(), value, self.from_start)?;
                     }
-                    Some((&MARKER, _)) => {
-                        let marker = Marker::read(value, &place())?;
-                        let blocks = std::mem::take(&mut shard.blocks);
-                        // What stands before the first marker may have been deleted in part, or was read before.
-                        let is_first = std::mem::replace(&mut shard.is_first, false);
-                        if !is_first {
-                            let checked = marker.check(&blocks, &place());
-                            if !(self.from_start && shard.at == 0 && checked.is_err()) {
-                                checked?;
-                            }
-                        }
-                        shard.at = marker.token.epoch;
-                        shard.first.get_or_insert(marker.token.epoch);
-                        shard.last = LastMarker { offset: message.offset(), token: Some(marker.token.clone()) };
-                        if self.job.get_or_insert_with(|| marker.job.clone()) != &marker.job {
-                            return Err(Error::config(format!(
-                                "{} is of another job with the same name (id {}) than the state here: give this job another \
-                                 name, or a new --state to go on with that one",
-                                place(),
-                                marker.job
-                            )));
-                        }
-                        self.log_bytes = self.log_bytes.max((marker.token.epoch, marker.log_bytes));
-                        self.since = self.since.max((marker.token.epoch, marker.since));
-                        if let Some(manifest) = &marker.manifest {
-                            self.manifest = Some(manifest.get().to_owned());
-                        }
-                        let pending = self.pending.entry(marker.token.epoch).or_default();
-                        let commit = pending.commit.get_or_insert_with(|| marker::commit(marker.token.epoch));
-                        commit.blocks.extend(blocks);
-                        if let Some(record) = &marker.record {
-                            commit.marker = record.get().as_bytes().to_vec();
-                        }
-                        pending.shards = marker.shards;
-                        pending.marked.push(number);
-                    }
-                    _ => return Err(marker::stranger(&place())),
                 }
             }
         }
@@ -295,7 +249,7 @@ impl Reader {
 
     /// The oldest commit, if each of its shards has told its part, or never will: what was deleted.
     fn take_whole(&mut self) -> Result<Option<Commit>> {
-        let Some((&epoch, pending)) = self.pending.first_key_value() else { return Ok(None) };
+        let Some((&epoch, pending)) = self.gathered.pending.first_key_value() else { return Ok(None) };
         // Where the log was deleted in part, the shard that begins last says from where on it is whole.
         if self.from_start && self.shards.iter().any(|shard| shard.first.is_none() && !shard.is_done()) {
             return Ok(None);
@@ -307,7 +261,7 @@ impl Reader {
             let Some(log) = self.shards.get(usize::from(*shard)) else {
                 return Err(Error::corrupt(format!(
                     "{} has no partition {shard}, which commit {epoch} names",
-                    self.topic
+                    self.gathered.topic
                 )));
             };
             let is_past = log.at > epoch;
@@ -315,14 +269,60 @@ impl Reader {
                 return Ok(None);
             }
             if !self.from_start && epoch > self.reached {
-                return Err(Error::corrupt(format!("{}[{shard}] lacks commit {epoch}", self.topic)));
+                return Err(Error::corrupt(format!("{}[{shard}] lacks commit {epoch}", self.gathered.topic)));
             }
         }
-        let pending = self.pending.pop_first().and_then(|(_, pending)| pending.commit);
+        let pending = self.gathered.pending.pop_first().and_then(|(_, pending)| pending.commit);
         Ok(pending.map(|mut commit| {
             commit.blocks.sort_by_key(|block| block.shard);
             commit
         }))
+    }
+}
+
+impl Gathered {
+    /// Takes a record of a shard.
+    fn take(&mut self, number: u16, shard: &mut ShardLog, offset: i64, value: &[u8], from_start: bool) -> Result<()> {
+        let place = format!("{}[{number}]@{offset}", self.topic);
+        self.bytes_read += value.len() as u64;
+        shard.next = offset + 1;
+        match value.split_first() {
+            Some((&BLOCK, bytes)) => {
+                shard.blocks.push(Block { shard: Shard(number), bytes: Arc::from(bytes) });
+                Ok(())
+            }
+            Some((&MARKER, _)) => {
+                let marker = Marker::read(value, &place)?;
+                let blocks = shard.end(&marker, offset, from_start, &place)?;
+                self.take_marker(number, marker, blocks, &place)
+            }
+            _ => Err(marker::stranger(&place)),
+        }
+    }
+
+    fn take_marker(&mut self, number: u16, marker: Marker, blocks: Vec<Block>, place: &str) -> Result<()> {
+        let epoch = marker.token.epoch;
+        if self.job.get_or_insert_with(|| marker.job.clone()) != &marker.job {
+            return Err(Error::config(format!(
+                "{place} is of another job with the same name (id {}) than the state here: give this job another name, or a \
+                 new --state to go on with that one",
+                marker.job
+            )));
+        }
+        self.log_bytes = self.log_bytes.max((epoch, marker.log_bytes));
+        self.since = self.since.max((epoch, marker.since));
+        if let Some(manifest) = &marker.manifest {
+            self.manifest = Some(manifest.get().to_owned());
+        }
+        let pending = self.pending.entry(epoch).or_default();
+        let commit = pending.commit.get_or_insert_with(|| marker::commit(epoch));
+        commit.blocks.extend(blocks);
+        if let Some(record) = &marker.record {
+            commit.marker = record.get().as_bytes().to_vec();
+        }
+        pending.shards = marker.shards;
+        pending.marked.push(number);
+        Ok(())
     }
 }
 
@@ -346,6 +346,20 @@ fn follows(reached: u64, epoch: u64, begin: Option<u64>, into_empty: bool) -> Re
 }
 
 impl ShardLog {
+    /// Ends a commit's part with its marker, and gives its blocks.
+    fn end(&mut self, marker: &Marker, offset: i64, from_start: bool, place: &str) -> Result<Vec<Block>> {
+        let blocks = std::mem::take(&mut self.blocks);
+        // What stands before the first marker may have been deleted in part, or was read before.
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        if !is_first && !(from_start && self.first.is_none()) {
+            marker.check(&blocks, place)?;
+        }
+        self.at = marker.token.epoch;
+        self.first.get_or_insert(marker.token.epoch);
+        self.last = LastMarker { offset, token: Some(marker.token.clone()) };
+        Ok(blocks)
+    }
+
     fn is_done(&self) -> bool {
         self.next >= self.end
     }

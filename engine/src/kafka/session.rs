@@ -187,7 +187,7 @@ impl Session {
             Some(checkpoint) if checkpoint.epoch <= local.store.durable().0 => {
                 let starts: Vec<i64> = checkpoint.shards.iter().map(|(offset, _)| *offset).collect();
                 let mut reader = Reader::new(client, &topic, &starts, false, local.store.durable())?;
-                reader.job = checkpoint.job;
+                reader.gathered.job = checkpoint.job;
                 Ok(reader)
             }
             _ => {
@@ -259,7 +259,7 @@ pub(super) fn save(reader: &Reader, local: &Local<'_>, epoch: Epoch) -> Result<(
     match local.directory {
         Some(directory) => {
             let identity = reader.client().identity();
-            Checkpoint::new(identity, reader.job.as_deref(), epoch, &reader.last()).save(directory)
+            Checkpoint::new(identity, reader.gathered.job.as_deref(), epoch, &reader.last()).save(directory)
         }
         None => Ok(()),
     }
