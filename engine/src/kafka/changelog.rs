@@ -61,6 +61,16 @@ struct Log {
     bytes: u64,
 }
 
+/// What the markers of an epoch have in common.
+struct Head<'a> {
+    token: &'a Token,
+    /// For the first of them.
+    manifest: Option<Box<RawValue>>,
+    since: u64,
+    /// Of the log so far.
+    bytes: u64,
+}
+
 /// Where the log begins once a rotation is complete.
 struct Beginning {
     epoch: u64,
@@ -90,11 +100,8 @@ impl Changelog {
         let fresh = wanted.fresh;
         let found = session.find(term, fresh)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
-        let replayed = if fresh {
-            session.begin_anew(&found, term)?
-        } else {
-            session.replay(&found, local, term, wanted, progress)?
-        };
+        let replayed =
+            if fresh { session.begin_anew(&found)? } else { session.replay(&found, local, wanted, progress)? };
         let job_id = match &replayed.job {
             Some(id) => id.clone(),
             None => state_dir::new_id()?,
@@ -209,7 +216,9 @@ impl Changelog {
         let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner };
         let is_full = log.is_due(self.session.recommit);
         let shards = self.marked(commit, is_full);
-        self.send(log, commit, &token, &shards, is_full)?;
+        let manifest = is_full.then(|| self.manifest.clone());
+        log.bytes +=
+            self.send(commit, &shards, Head { token: &token, manifest, since: log.since, bytes: log.bytes })?;
         crash::point("kafka.before_drain");
         let placed = self.transactions.drain()?;
         let topic = self.session.state_topic();
@@ -258,11 +267,11 @@ impl Changelog {
         if shards.is_empty() { vec![0] } else { shards }
     }
 
-    /// Sends blocks and markers; the marker of shard n is tagged n + 1.
-    fn send(&self, log: &mut Log, commit: &Commit, token: &Token, shards: &[u16], is_full: bool) -> Result<()> {
-        let topic = self.session.state_topic();
+    /// Sends blocks and markers; the marker of shard n is tagged n + 1. How many bytes.
+    fn send(&self, commit: &Commit, shards: &[u16], mut head: Head<'_>) -> Result<u64> {
+        let (topic, before) = (self.session.state_topic(), head.bytes);
         let add = |value: &[u8], shard: u16, tag| {
-            let (key, value) = (Some(token.owner.as_bytes()), Some(value));
+            let (key, value) = (Some(head.token.owner.as_bytes()), Some(value));
             let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
             self.transactions.add(&record, Some(i32::from(shard)), tag)
         };
@@ -273,30 +282,29 @@ impl Changelog {
             bytes.push(BLOCK);
             bytes.extend_from_slice(&block.bytes);
             add(&bytes, block.shard.0, 0)?;
-            log.bytes += bytes.len() as u64;
+            head.bytes += bytes.len() as u64;
         }
         crash::point("kafka.before_markers");
         let mut record = Some(marker::raw(&commit.marker)?);
-        let mut manifest = is_full.then(|| self.manifest.clone());
         for shard in shards {
             let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
             let marker = Marker {
                 v: VERSION,
                 job: self.job_id.clone(),
-                token: token.clone(),
+                token: head.token.clone(),
                 blocks: blocks().count() as u32,
                 digest: marker::digest(blocks()),
                 shards: shards.to_vec(),
-                since: log.since,
+                since: head.since,
                 record: record.take(),
-                manifest: manifest.take(),
-                log_bytes: log.bytes,
+                manifest: head.manifest.take(),
+                log_bytes: head.bytes,
             };
             let bytes = marker.write()?;
-            log.bytes += bytes.len() as u64;
+            head.bytes += bytes.len() as u64;
             add(&bytes, *shard, usize::from(*shard) + 1)?;
         }
-        Ok(())
+        Ok(head.bytes - before)
     }
 }
 

@@ -71,8 +71,6 @@ struct ShardLog {
     at: u64,
     blocks: Vec<Block>,
     last: LastMarker,
-    /// The marker that a reader began at has no blocks before it.
-    is_first: bool,
 }
 
 #[derive(Default)]
@@ -100,7 +98,6 @@ impl Reader {
                 at: 0,
                 blocks: Vec::new(),
                 last: LastMarker::default(),
-                is_first: !from_start,
             });
         }
         Ok(Self {
@@ -239,7 +236,7 @@ impl Reader {
                     Some(_) => {}
                     None => {
                         let value = message.value().unwrap_or_default();
-                        self.gathered.take(number, shard, message.offset(), value, self.from_start)?;
+                        self.gathered.take(number, shard, message.offset(), value)?;
                     }
                 }
             }
@@ -282,7 +279,7 @@ impl Reader {
 
 impl Gathered {
     /// Takes a record of a shard.
-    fn take(&mut self, number: u16, shard: &mut ShardLog, offset: i64, value: &[u8], from_start: bool) -> Result<()> {
+    fn take(&mut self, number: u16, shard: &mut ShardLog, offset: i64, value: &[u8]) -> Result<()> {
         let place = format!("{}[{number}]@{offset}", self.topic);
         self.bytes_read += value.len() as u64;
         shard.next = offset + 1;
@@ -293,7 +290,7 @@ impl Gathered {
             }
             Some((&MARKER, _)) => {
                 let marker = Marker::read(value, &place)?;
-                let blocks = shard.end(&marker, offset, from_start, &place)?;
+                let blocks = shard.end(&marker, offset, &place)?;
                 self.take_marker(number, marker, blocks, &place)
             }
             _ => Err(marker::stranger(&place)),
@@ -347,11 +344,10 @@ fn follows(reached: u64, epoch: u64, begin: Option<u64>, into_empty: bool) -> Re
 
 impl ShardLog {
     /// Ends a commit's part with its marker, and gives its blocks.
-    fn end(&mut self, marker: &Marker, offset: i64, from_start: bool, place: &str) -> Result<Vec<Block>> {
+    fn end(&mut self, marker: &Marker, offset: i64, place: &str) -> Result<Vec<Block>> {
         let blocks = std::mem::take(&mut self.blocks);
         // What stands before the first marker may have been deleted in part, or was read before.
-        let is_first = std::mem::replace(&mut self.is_first, false);
-        if !is_first && !(from_start && self.first.is_none()) {
+        if self.first.is_some() {
             marker.check(&blocks, place)?;
         }
         self.at = marker.token.epoch;
