@@ -249,3 +249,26 @@ impl ConsumerContext for Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_confirmed_member_that_owns_since_then_commits() {
+        // It never joins, so librdkafka knows no generation: a broker would take offsets of it as they come.
+        let kafka = Kafka::at("127.0.0.1:1");
+        let membership = Membership::join(&kafka, "group", "group.lock", "a", true).unwrap();
+        let fenced = |term| {
+            let checked = membership.check(term).err().map(|error| error.kind());
+            (checked, membership.commit(term).err().map(|error| error.kind()))
+        };
+        assert_eq!(fenced(1), (Some(Kind::Fenced), Some(Kind::Fenced)), "it owns nothing");
+        {
+            let mut state = membership.context().lock();
+            (state.owned, state.term) = (true, 2);
+        }
+        assert_eq!(fenced(1), (Some(Kind::Fenced), Some(Kind::Fenced)), "it was somebody else's meanwhile");
+        assert_eq!(fenced(2), (None, Some(Kind::Fenced)), "it is not confirmed");
+    }
+}

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::broker::{AT_MOST, Broker, Writer};
+use super::broker::{AT_MOST, Broker, Read, Writer};
 use super::commits::{Counting, Instance};
 use super::operator::copy_directory;
 use super::running::{timed, wait_until};
@@ -116,11 +116,11 @@ fn a_living_member_is_waited_for() {
     counting.assert_exact(1100);
 }
 
-/// The markers of a partition of the changelog, in order.
-fn markers(broker: &Broker, counting: &Counting, partition: i32) -> Vec<serde_json::Value> {
+/// The markers in the changelog, with their partitions.
+fn markers(broker: &Broker, counting: &Counting) -> Vec<(i32, serde_json::Value)> {
     let records = broker.read(&counting.state_topic(), 1);
-    let of_it = records.iter().filter(|record| record.partition == partition);
-    of_it.filter_map(|record| serde_json::from_slice(record.value.as_ref()?).ok()).collect()
+    let marker = |record: &Read| Some((record.partition, serde_json::from_slice(record.value.as_ref()?).ok()?));
+    records.iter().filter_map(marker).collect()
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn what_a_living_member_commits_meanwhile_is_read() {
     let member = Member::join(broker, &counting, "ghost");
     let (state, id) = (counting.state_topic(), format!("{}/ghost", counting.name));
     let epoch = |marker: &serde_json::Value| marker["token"]["epoch"].as_u64().unwrap();
-    let all: Vec<_> = (0..8).flat_map(|partition| markers(broker, &counting, partition)).collect();
+    let all: Vec<_> = markers(broker, &counting).into_iter().map(|(_, marker)| marker).collect();
     let mut marker =
         all.iter().filter(|marker| marker["record"].is_object()).max_by_key(|of| epoch(of)).unwrap().clone();
     let next = epoch(&marker) + 1;
@@ -152,7 +152,8 @@ fn what_a_living_member_commits_meanwhile_is_read() {
     writer.producer.send_offsets_to_transaction(&offsets, &metadata, AT_MOST).unwrap();
     writer.commit();
     instance.wait_for(1100).stop().unwrap();
-    let epochs: Vec<u64> = markers(broker, &counting, 4).iter().map(epoch).collect();
+    let markers = markers(broker, &counting);
+    let epochs: Vec<u64> = markers.iter().filter(|(partition, _)| *partition == 4).map(|(_, of)| epoch(of)).collect();
     assert!(epochs.contains(&next) && epochs.is_sorted_by(|one, other| one < other), "{epochs:?}");
     counting.assert_exact(1100);
 }

@@ -333,7 +333,6 @@ unsafe extern "C" fn on_new(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "librdkafka's signature")]
 unsafe extern "C" fn on_sent(
     _: *mut sys::rd_kafka_t,
     _: c_int,
@@ -355,7 +354,6 @@ unsafe extern "C" fn on_sent(
 }
 
 /// Called more than once for an answer, and also where none came: with an error of librdkafka's own.
-#[expect(clippy::too_many_arguments, reason = "librdkafka's signature")]
 unsafe extern "C" fn on_answer(
     _: *mut sys::rd_kafka_t,
     _: c_int,
