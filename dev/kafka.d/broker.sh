@@ -114,7 +114,7 @@ format_data() {
     if [ -f "$data/logs/meta.properties" ]; then return 0; fi
     id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
     if ! (run_java 128m tool.log4j2.properties kafka.tools.StorageTool \
-        format --cluster-id "$id" --config "$data/server.properties") >"$data/console.log" 2>&1; then
+        format "--cluster-id=$id" --config "$data/server.properties") >"$data/console.log" 2>&1; then
         die "Kafka refused to format $data:
 $(tail -n 5 "$data/console.log" | cut -c1-400)"
     fi
