@@ -118,14 +118,15 @@ impl JobState {
             None => None,
         };
         let session = match &membership.session {
-            Some(session) => Arc::clone(session),
-            None => {
-                let instance = match (&options.instance, &dir) {
-                    (Some(instance), _) => instance.clone(),
-                    (None, Some(dir)) => dir.instance()?,
-                    (None, None) => crate::state_dir::new_id()?,
+            Some(session) if !session.is_over() => Arc::clone(session),
+            another => {
+                let instance = match (another, &options.instance, &dir) {
+                    (Some(another), _, _) => another.instance().to_owned(),
+                    (None, Some(instance), _) => instance.clone(),
+                    (None, None, Some(dir)) => dir.instance()?,
+                    (None, None, None) => crate::state_dir::new_id()?,
                 };
-                let session = Session::start(kafka, plan, options, &instance)?;
+                let session = Session::start(kafka, plan, options, &instance, another.as_deref())?;
                 Arc::clone(membership.session.insert(Arc::new(session)))
             }
         };

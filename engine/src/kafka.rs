@@ -35,6 +35,7 @@ mod options;
 mod output;
 mod output_topic;
 mod partition;
+mod patience;
 mod plain;
 mod position;
 mod reader;

@@ -19,6 +19,8 @@ mod checker;
 mod checker_tests;
 #[path = "kafka_faults/cluster.rs"]
 mod cluster;
+#[path = "kafka_faults/crash_points.rs"]
+mod crash_points;
 #[path = "kafka_faults/feed.rs"]
 mod feed;
 #[path = "kafka_faults/frames.rs"]

@@ -88,7 +88,7 @@ impl Changelog {
         let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
         tracing::debug!(took = ?clock::now() - began, "took the transactional id");
         let fresh = wanted.fresh;
-        let found = session.find(term, fresh)?;
+        let found = session.find(term, fresh, progress)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
         let replayed = if fresh {
             session.begin_anew(&found, term)?

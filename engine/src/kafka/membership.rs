@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,8 +17,14 @@ use super::errors::refused_options;
 use super::ffi::{GroupMember, group_member};
 use super::options::Role;
 use super::told::Told;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, clock};
 
+/// After connections failed, requests of this member may reach the group late for so long, and twice: it then takes the
+/// second for another member with the same name, which takes the place of the first.
+const TROUBLE: Duration = Duration::from_secs(60);
+/// What librdkafka's log says of connections that fail: a session that ended, a request without answer, a connection
+/// that broke.
+const TROUBLES: [&str; 3] = ["SESSTMOUT", "REQTMOUT", "FAIL"];
 /// A revocation waits so long for the commit that is under way.
 const REVOKE_WAIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
@@ -46,6 +52,10 @@ struct State {
     term: u64,
     committing: bool,
     fatal: Option<String>,
+    /// When a connection failed last.
+    troubled: Option<Instant>,
+    /// The group has another member of this name in its place, which is most likely this one.
+    is_replaced: bool,
 }
 
 /// Keeps a revocation waiting while it lives.
@@ -68,11 +78,19 @@ impl Group {
 }
 
 impl Membership {
-    /// Joins, in the background. With an `instance`, as a static member of that name.
+    /// Joins, in the background. With an `instance`, as a static member of that name. After `another` one that was
+    /// replaced in the group.
     ///
     /// # Errors
     /// `Config` for options that are wrong; `Unavailable` where no thread can be started.
-    pub fn join(kafka: &Kafka, group: &str, lock: &str, instance: &str, is_static: bool) -> Result<Self> {
+    pub fn join(
+        kafka: &Kafka,
+        group: &str,
+        lock: &str,
+        instance: &str,
+        is_static: bool,
+        another: Option<&Self>,
+    ) -> Result<Self> {
         let mut options = vec![
             ("group.id", group.to_owned()),
             ("client.id", instance.to_owned()),
@@ -88,6 +106,7 @@ impl Membership {
         // Nothing is ever written to the topic, so where it is read from says nothing.
         config.set("auto.offset.reset", "latest");
         let context = Group::default();
+        context.lock().troubled = another.and_then(|another| another.context().lock().troubled);
         let consumer: BaseConsumer<Group> =
             config.create_with_context(context.clone()).map_err(|error| refused_options(&error))?;
         consumer
@@ -99,7 +118,7 @@ impl Membership {
         let thread = std::thread::Builder::new()
             .name("membership".into())
             .spawn(move || {
-                while !stopping.load(Ordering::Relaxed) {
+                while !stopping.load(Ordering::Relaxed) && !context.lock().is_replaced {
                     if let Some(Err(error)) = polled.poll(POLL) {
                         context.take(&error);
                     }
@@ -113,12 +132,21 @@ impl Membership {
         self.consumer.context()
     }
 
+    /// Whether it takes another membership to go on.
+    pub fn is_replaced(&self) -> bool {
+        self.context().lock().is_replaced
+    }
+
     /// The number of the assignment, where this instance is the active one.
     ///
     /// # Errors
-    /// `Config` where it cannot be a member; see [`join`](Self::join).
+    /// `Config` where it cannot be a member; see [`join`](Self::join). `Fenced` where it has been
+    /// [replaced](Self::is_replaced).
     pub fn term(&self) -> Result<Option<u64>> {
         let state = self.context().lock();
+        if state.is_replaced {
+            return Err(self.lost());
+        }
         if let Some(fatal) = &state.fatal {
             return Err(Error::config(fatal.clone()));
         }
@@ -194,6 +222,15 @@ impl Group {
         let code = error.rdkafka_error_code();
         tracing::debug!(%error, "membership");
         let fatal = match code {
+            Some(Code::FencedInstanceId) if self.was_troubled() => {
+                tracing::warn!("connections failed, and the group has another member of this name: joining it anew");
+                let mut state = self.lock();
+                state.is_replaced = true;
+                state.owned = false;
+                drop(state);
+                self.state.1.notify_all();
+                return;
+            }
             Some(Code::FencedInstanceId) => {
                 "another process runs with the instance id of this one, as after copying a state directory; stop one of \
                  them, or give each its own with --instance"
@@ -210,10 +247,17 @@ impl Group {
         self.lock().fatal = Some(fatal.to_owned());
         self.state.1.notify_all();
     }
+
+    fn was_troubled(&self) -> bool {
+        self.lock().troubled.is_some_and(|troubled| clock::now() - troubled < TROUBLE)
+    }
 }
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if TROUBLES.contains(&facility) {
+            self.lock().troubled = Some(clock::now());
+        }
         self.told.log(level, facility, message);
     }
 

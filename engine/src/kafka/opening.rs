@@ -14,6 +14,7 @@ use super::assembly::LastMarker;
 use super::errors::refused_options;
 use super::marker::Token;
 use super::options::Role;
+use super::patience::Patience;
 use super::reader::Reader;
 use super::session::{Local, Session, bytes_of, save};
 use super::told::Told;
@@ -58,22 +59,13 @@ impl Session {
     ///
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open.
-    pub(super) fn find(&self, term: u64, fresh: bool) -> Result<Found> {
+    pub(super) fn find(&self, term: u64, fresh: bool, progress: &Progress) -> Result<Found> {
         let anybody = self.asker("read_uncommitted")?;
         let stable = self.asker("read_committed")?;
-        let deadline = clock::now() + PATIENCE;
+        let mut patience = Patience::new(progress, PATIENCE);
         let mut fenced = BTreeSet::new();
-        let mut waiting_for = String::new();
         loop {
             self.membership.check(term)?;
-            if clock::now() >= deadline {
-                return Err(Error::unavailable(format!(
-                    "a transaction on {} stays open: {waiting_for}; see kafka-transactions --bootstrap-server {} \
-                     find-hanging",
-                    self.state_topic(),
-                    self.kafka.brokers()
-                )));
-            }
             // 1. Whoever wrote last and is gone can write no more.
             let before = self.tokens(&anybody, fresh)?;
             let writers = self.open_writers(&anybody, &stable)?;
@@ -95,25 +87,40 @@ impl Session {
             }
             // 2. What is committed, which cannot change behind our back any more.
             let Some(tokens) = self.stable_tokens(&stable, fresh)? else {
-                waiting_for = "its offsets are not decided".to_owned();
+                let what = format!("the offsets of group {}: a transaction on them is open", self.job);
+                patience.wait_for(what, || self.remedy())?;
                 clock::wait(AGAIN, || false);
                 continue;
             };
             if tokens != before {
-                waiting_for = "commits go on".to_owned();
+                patience.wait_for("commits that go on", || self.remedy())?;
                 continue;
             }
             // 3. The end of the log, after that.
             let ends = self.offsets(&stable, Offset::End)?;
             let true_ends = self.offsets(&anybody, Offset::End)?;
-            if let Some(shard) = ends.iter().zip(&true_ends).position(|(stable, end)| stable < end) {
-                waiting_for =
-                    format!("partition {shard}, of {}", writers.iter().cloned().collect::<Vec<_>>().join(", "));
+            let is_open = |(_, (stable, end)): &(usize, (&i64, &i64))| stable < end;
+            let open = ends.iter().zip(&true_ends).enumerate().filter(is_open).map(|(shard, _)| shard);
+            let open: Vec<usize> = open.collect();
+            if !open.is_empty() {
+                let writers = if writers.is_empty() { &strangers } else { &writers };
+                let what = format!("a transaction of {writers:?} on {} {open:?} that is open", self.state_topic());
+                patience.wait_for(what, || self.remedy())?;
                 clock::wait(AGAIN, || false);
                 continue;
             }
             return Ok(Found { tokens, ends });
         }
+    }
+
+    /// What to do about a transaction that stays open.
+    fn remedy(&self) -> String {
+        format!(
+            "kafka-transactions --bootstrap-server {} find-hanging --broker-id ID says which transactions the brokers have \
+             lost sight of, as Kafka 4.1 to 4.3 do where partitions had no leader during a commit (KAFKA-20734); once none \
+             of the job's instances runs, kafka-transactions abort ends them, with what they wrote",
+            self.kafka.brokers()
+        )
     }
 
     /// Brings the tables level with the changelog. Step 4.

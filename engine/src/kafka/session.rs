@@ -51,12 +51,19 @@ pub(crate) struct Local<'a> {
 }
 
 impl Session {
-    /// Makes the job's own topics where they are missing, and joins its group.
+    /// Makes the job's own topics where they are missing, and joins its group, after `another` session that
+    /// [is over](Self::is_over).
     ///
     /// # Errors
     /// `Config` for wrong options, missing rights, or topics that would lose state; `Unavailable` where no broker
     /// answers.
-    pub fn start(kafka: &Kafka, plan: &Plan, options: &RunOptions, instance: &str) -> Result<Self> {
+    pub fn start(
+        kafka: &Kafka,
+        plan: &Plan,
+        options: &RunOptions,
+        instance: &str,
+        another: Option<&Self>,
+    ) -> Result<Self> {
         let job = plan.job.as_str();
         let (state, lock) = (state_topic(job), format!("{job}.lock"));
         // Whoever gives a wrong address learns of it at once, and why.
@@ -69,7 +76,8 @@ impl Session {
             Ok((topic.name().to_owned(), i32::from(partitions)))
         });
         let sources = sources.collect::<Result<_>>()?;
-        let membership = Membership::join(kafka, job, &lock, instance, !options.leave)?;
+        let another = another.map(|another| &another.membership);
+        let membership = Membership::join(kafka, job, &lock, instance, !options.leave, another)?;
         Ok(Self {
             kafka: kafka.clone(),
             job: job.to_owned(),
@@ -81,6 +89,16 @@ impl Session {
             sources,
             recommit: options.recommit_interval,
         })
+    }
+
+    /// The name of this process among those of the job.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Whether it takes another session to go on.
+    pub fn is_over(&self) -> bool {
+        self.membership.is_replaced()
     }
 
     /// How many shards the job has: as many as its changelog has partitions.

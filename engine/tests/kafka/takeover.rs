@@ -250,6 +250,33 @@ fn a_copied_directory_is_explained() {
 }
 
 #[test]
+fn a_member_that_is_replaced_after_its_connections_failed_joins_anew() {
+    let broker = Broker::start();
+    let counting = counted(&broker, "replaced");
+    let instance = counting.start("a", counting.input.clone()).wait_for(1100);
+    broker.dev("kill");
+    broker.dev("start");
+    broker.write(counting.input_name(), 0, 1100..1200);
+    let instance = instance.wait_for(1200);
+    // As a second request to join does that came late.
+    let id = fs::read_to_string(counting.state("a").join("instance")).unwrap();
+    let mut config = broker.config();
+    config.set("group.id", &counting.name).set("client.id", &id).set("group.instance.id", &id);
+    config.set("partition.assignment.strategy", "cooperative-sticky").set("session.timeout.ms", "3000");
+    let double: BaseConsumer = config.create().unwrap();
+    double.subscribe(&[&format!("{}.lock", counting.name)]).unwrap();
+    let joins = || {
+        drop(double.poll(Duration::from_millis(20)));
+        instance.said.text().contains("another instance may be the active one")
+    };
+    assert!(wait_until(joins), "{}", instance.said.text());
+    drop(double);
+    broker.write(counting.input_name(), 0, 1200..1300);
+    assert!(instance.wait_for(1300).stop().unwrap().restarts > 0);
+    counting.assert_exact(1300);
+}
+
+#[test]
 fn one_that_starts_over_while_it_stands_by_forgets_everything() {
     let broker = Broker::shared();
     let counting = counted(broker, "over");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::broker::{AT_MOST, Broker, free_port};
 use super::proxy::Proxy;
@@ -36,6 +37,24 @@ impl Cluster {
     /// The address of the proxied door.
     pub fn proxied(&self) -> String {
         format!("127.0.0.1:{}", self.proxy.port)
+    }
+
+    /// kill -9 without delay.
+    pub fn kill_broker(&self) {
+        let (_, data) = self.broker.own.as_ref().unwrap();
+        let pid = std::fs::read_to_string(data.join("pid")).unwrap();
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    /// What the broker says where it forgets to tell partitions of a commit, as Kafka 4.1 to 4.3 do to those that have no
+    /// leader while it starts.
+    pub fn lost_markers(&self) -> Option<String> {
+        let (_, data) = self.broker.own.as_ref().unwrap();
+        let logs =
+            ["previous.log", "broker.log"].map(|log| std::fs::read_to_string(data.join(log)).unwrap_or_default());
+        let said = logs.iter().flat_map(|log| log.lines()).find(|line| line.contains("likely deleted already"));
+        said.map(str::to_owned)
     }
 
     /// A client by the proxied door.

@@ -84,8 +84,18 @@ impl Instance {
     }
 
     pub fn start(&mut self) {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        self.run(self.command());
+    }
+
+    /// Starts it so that it ends at a place, NAME:N; it is started again without.
+    pub fn start_to_crash(&mut self, at: &str) {
         let mut command = self.command();
+        command.env("HEADWATER_CRASH", at);
+        self.run(command);
+    }
+
+    fn run(&mut self, mut command: Command) {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(Running::start(&mut command));
         self.started = Instant::now();

@@ -18,6 +18,9 @@ pub enum Kind {
     /// SIGSTOP of the active instance until it has been missed and its transaction is aborted, then SIGCONT.
     Freeze,
     BrokerKill,
+    /// kill -9 of the broker while it commits: it has said that it will, and has yet to tell the partitions. Only done when
+    /// it is asked for: Kafka 4.1 to 4.3 forget to tell those that have no leader yet at the next start (KAFKA-20734).
+    BrokerKillInCommit,
     BrokerPause,
     /// Nothing passes between job and broker for a while.
     Silence,
@@ -35,7 +38,8 @@ pub enum Kind {
     DiskFull,
 }
 
-const KINDS: [Kind; 14] = [
+/// All but one.
+pub const KINDS: [Kind; 14] = [
     Kind::Kill,
     Kind::Takeover,
     Kind::Freeze,
@@ -52,11 +56,13 @@ const KINDS: [Kind; 14] = [
     Kind::DiskFull,
 ];
 
-/// All kinds, or those that are asked for.
-pub fn chosen() -> Vec<Kind> {
-    let Ok(names) = std::env::var("HEADWATER_FAULTS") else { return KINDS.to_vec() };
-    let named = |name: &str| KINDS.into_iter().find(|kind| format!("{kind:?}") == name);
-    names.split(',').map(|name| named(name).unwrap_or_else(|| panic!("no fault {name} among {KINDS:?}"))).collect()
+/// Those that are asked for.
+pub fn chosen() -> Option<Vec<Kind>> {
+    let names = std::env::var("HEADWATER_FAULTS").ok()?;
+    let all = KINDS.into_iter().chain([Kind::BrokerKillInCommit]);
+    let named = |name: &str| all.clone().find(|kind| format!("{kind:?}") == name);
+    let find = |name: &str| named(name).unwrap_or_else(|| panic!("no fault {name} among {KINDS:?}"));
+    Some(names.split(',').map(find).collect())
 }
 
 /// How often each is done, if that is asked for.
@@ -85,6 +91,17 @@ impl Kind {
             Self::Freeze => freeze(campaign),
             Self::BrokerKill => {
                 campaign.cluster.broker.dev("kill");
+                let time = campaign.within(3_000);
+                campaign.wait(time);
+                campaign.cluster.broker.dev("start");
+            }
+            Self::BrokerKillInCommit => {
+                let rule = Rule { api: END_TXN, client: None, act: Act::CutAfter };
+                // It tells them within milliseconds.
+                if !campaign.cluster.proxy.arm(rule).is_done(COMES) {
+                    return Err(format!("waited {COMES:?} for EndTxn"));
+                }
+                campaign.cluster.kill_broker();
                 let time = campaign.within(3_000);
                 campaign.wait(time);
                 campaign.cluster.broker.dev("start");

@@ -1,0 +1,74 @@
+//! How long opening waits for transactions that others have open, and what it says meanwhile.
+
+use std::time::{Duration, Instant};
+
+use crate::progress::{Phase, Progress};
+use crate::{Error, Result, clock};
+
+/// What is waited for is said so often.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// A wait that is told of, and has an end.
+pub(super) struct Patience<'a> {
+    progress: &'a Progress,
+    began: Instant,
+    limit: Duration,
+    said: Instant,
+    has_said: bool,
+    waiting_for: String,
+}
+
+impl<'a> Patience<'a> {
+    pub fn new(progress: &'a Progress, limit: Duration) -> Self {
+        let began = clock::now();
+        Self { progress, began, limit, said: began, has_said: false, waiting_for: String::new() }
+    }
+
+    /// Says what is waited for, now and then. `remedy` ends the error.
+    ///
+    /// # Errors
+    /// `Unavailable` where it has taken too long.
+    pub fn wait_for(&mut self, what: impl Into<String>, remedy: impl FnOnce() -> String) -> Result<()> {
+        self.waiting_for = what.into();
+        let now = clock::now();
+        let waited = now - self.began;
+        if waited >= self.limit {
+            return Err(Error::unavailable(format!(
+                "waited {} s for {}; {}",
+                waited.as_secs(),
+                self.waiting_for,
+                remedy()
+            )));
+        }
+        if now - self.said >= SAY_EVERY {
+            self.said = now;
+            self.has_said = true;
+            tracing::warn!("waiting for {} since {} s", self.waiting_for, waited.as_secs());
+            self.progress.enter(Phase::Waiting(self.waiting_for.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if self.has_said {
+            self.progress.enter(Phase::Opening);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_too_long_says_for_what_and_what_to_do() {
+        let progress = Progress::default();
+        let remedy = || "look at it".to_owned();
+        Patience::new(&progress, Duration::from_secs(9)).wait_for("a door", remedy).unwrap();
+        let error = Patience::new(&progress, Duration::ZERO).wait_for("a door", remedy).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("waited 0 s for a door") && text.ends_with("look at it"), "{text}");
+    }
+}
