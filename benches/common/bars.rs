@@ -17,7 +17,7 @@ impl Run {
         self.cpu.as_nanos() as f64 / self.records as f64
     }
 
-    fn per_second(&self) -> f64 {
+    pub fn per_second(&self) -> f64 {
         self.records as f64 / self.wall.as_secs_f64()
     }
 }
@@ -41,10 +41,13 @@ impl Rounds {
         self.runs.iter().map(Run::cpu_ns).collect()
     }
 
+    pub fn per_second(&self) -> Vec<f64> {
+        self.runs.iter().map(Run::per_second).collect()
+    }
+
     /// Prints the medians, and the least and the greatest.
     pub fn print(&self) {
-        let rates: Vec<f64> = self.runs.iter().map(Run::per_second).collect();
-        let ns = self.cpu_ns();
+        let (rates, ns) = (self.per_second(), self.cpu_ns());
         println!(
             "{:<52} {:>11} {:>12.0} {:>8.0} ({:.0}-{:.0})",
             self.name,
@@ -68,11 +71,19 @@ impl Bars {
         println!("{:<52} {:>11} {:>12} {:>8}", "workload, one worker", "records", "records/s", "CPU ns (min-max)");
     }
 
-    /// Prints a figure beside its limit.
+    /// Prints a figure beside its greatest value.
     pub fn at_most(&mut self, what: impl Display, figure: f64, limit: f64, unit: &str) {
-        let met = figure <= limit;
+        self.judge(what, figure <= limit, format_args!("{figure:.1} {unit}, at most {limit} {unit}"));
+    }
+
+    /// Prints a figure beside its least value.
+    pub fn at_least(&mut self, what: impl Display, figure: f64, limit: f64, unit: &str) {
+        self.judge(what, figure >= limit, format_args!("{figure:.1} {unit}, at least {limit} {unit}"));
+    }
+
+    fn judge(&mut self, what: impl Display, met: bool, figure: impl Display) {
         let verdict = if met { "met" } else { "MISSED" };
-        println!("  bar: {what}: {figure:.1} {unit}, at most {limit} {unit}: {verdict}");
+        println!("  bar: {what}: {figure}: {verdict}");
         if !met {
             self.missed.push(what.to_string());
         }

@@ -44,7 +44,11 @@ pub struct Alert {
 
 /// The user of record `n`: uniform, and the same in every run.
 pub fn user(n: u64, users: u64) -> Text {
-    user_name(Random::new(7, n).below(users))
+    user_name(user_number(n, users))
+}
+
+pub fn user_number(n: u64, users: u64) -> u64 {
+    Random::new(7, n).below(users)
 }
 
 pub fn user_name(number: u64) -> Text {
@@ -142,7 +146,7 @@ pub fn expected_alerts(records: u64, users: u64) -> u64 {
 pub fn expected_users(records: u64, users: u64) -> impl Iterator<Item = u64> {
     let mut counts = vec![0u32; users as usize];
     for n in 0..records {
-        counts[Random::new(7, n).below(users) as usize] += 1;
+        counts[user_number(n, users) as usize] += 1;
     }
     (0..).zip(counts).filter(|(_, count)| *count > 10).map(|(user, _)| user)
 }

@@ -20,7 +20,8 @@ fn job<T: Send + 'static>(source: Stream<Vec<T>>, time: fn(&T) -> Timestamp, use
         .sink(Topic::json("alerts"));
 }
 
-fn options(directory: &std::path::Path, memory_bytes: usize) -> RunOptions {
+/// One worker, commits every second.
+pub fn options(directory: &std::path::Path, memory_bytes: usize) -> RunOptions {
     RunOptions {
         state: Some(directory.join("state")),
         commit_interval: Duration::from_secs(1),
@@ -61,15 +62,32 @@ impl Transactions {
     /// The same from wherever the same transactions are.
     pub fn run_from(&self, input: Input, memory_bytes: usize) -> Run {
         let place = tempfile::tempdir().unwrap();
-        let flagship = Job::new("flagship");
-        let source = flagship.source(Topic::json::<Transaction>("transactions"));
-        job(source, |tx| tx.at, |tx| &tx.user);
-        flagship.bind_input("transactions", input);
-        let output = bind_alerts(&flagship, place.path());
-        let run = timed(self.records, || flagship.run(&options(place.path(), memory_bytes), &Control::default()));
-        assert_eq!(lines(&output), self.alerts, "the run is void");
+        let alerts = place.path().join("alerts.jsonl");
+        let run =
+            self.run_between("flagship", input, Output::File(alerts.clone()), &options(place.path(), memory_bytes));
+        assert_eq!(lines(&alerts), self.alerts, "the run is void");
         run
     }
+
+    /// The same to wherever, where the caller counts the alerts.
+    pub fn run_between(&self, name: &str, input: Input, output: Output, options: &RunOptions) -> Run {
+        let flagship = flagship(name, input, output);
+        timed(self.records, || flagship.run(options, &Control::default()))
+    }
+
+    /// How many alerts there must be.
+    pub fn alerts(&self) -> u64 {
+        self.alerts
+    }
+}
+
+/// The flagship over transactions in JSON.
+pub fn flagship(name: &str, input: Input, output: Output) -> Job {
+    let flagship = Job::new(name);
+    job(flagship.source(Topic::json::<Transaction>("transactions")), |tx| tx.at, |tx| &tx.user);
+    flagship.bind_input("transactions", input);
+    flagship.bind_output("alerts", output);
+    flagship
 }
 
 /// A run from a generator, and what it had in memory.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -12,34 +11,20 @@ use crate::cluster::Cluster;
 use crate::common::{Alert, expected_users, user_name};
 use crate::process::Pinned;
 
-/// How often a file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-
 /// Longer than any session of a consumer group, and its changelog on top.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a process committed before its end is seen by then.
 const LAST_ALERTS: Duration = Duration::from_secs(3);
 
-/// Where a system writes its alerts.
-#[derive(Clone)]
-pub enum Alerts {
-    /// To a topic, in transactions.
-    Topic(String),
-    /// To a file.
-    File(PathBuf),
-}
+/// The topic that a system writes its alerts to, in transactions.
+pub struct Alerts(pub String);
 
 impl Alerts {
     /// What is committed.
     fn lines(&self, cluster: &Cluster) -> String {
-        match self {
-            Self::File(path) => std::fs::read_to_string(path).unwrap(),
-            Self::Topic(topic) => {
-                let read = cluster.kcat(&["-C", "-t", topic, "-e", "-o", "beginning", "-X", COMMITTED]).output();
-                String::from_utf8(read.unwrap().stdout).unwrap()
-            }
-        }
+        let read = cluster.kcat(&["-C", "-t", &self.0, "-e", "-o", "beginning", "-X", COMMITTED]).output();
+        String::from_utf8(read.unwrap().stdout).unwrap()
     }
 
     /// How many there are; each once, and those that a count without any engine finds.
@@ -59,20 +44,12 @@ impl Alerts {
     /// Begins to watch them come.
     pub fn watch(&self, cluster: &Cluster) -> Watch {
         let (sender, seen) = channel();
-        let kcat = match self {
-            Self::File(path) => {
-                let path = path.clone();
-                thread::spawn(move || watch_file(&path, &sender));
-                None
-            }
-            Self::Topic(topic) => {
-                let from = ["-C", "-t", topic, "-u", "-o", "beginning", "-f", "%T\n", "-X", COMMITTED];
-                let mut kcat = cluster.kcat(&from).args(["-X", "fetch.wait.max.ms=20"]).stdout(Stdio::piped()).spawn();
-                let output = kcat.as_mut().expect("kcat can be run").stdout.take().unwrap();
-                thread::spawn(move || watch_times(BufReader::new(output), &sender));
-                kcat.ok()
-            }
-        };
+        let from = ["-C", "-t", &self.0, "-u", "-o", "beginning", "-f", "%T\n", "-X", COMMITTED];
+        let mut kcat = cluster.kcat(&from);
+        let mut kcat =
+            kcat.args(["-X", "fetch.wait.max.ms=20"]).stdout(Stdio::piped()).spawn().expect("kcat can be run");
+        let output = kcat.stdout.take().unwrap();
+        thread::spawn(move || watch_times(BufReader::new(output), &sender));
         Watch { seen, kcat }
     }
 }
@@ -88,7 +65,7 @@ struct Seen {
 /// Alerts as they become visible.
 pub struct Watch {
     seen: Receiver<Seen>,
-    kcat: Option<Child>,
+    kcat: Child,
 }
 
 impl Watch {
@@ -126,10 +103,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(kcat) = &mut self.kcat {
-            kcat.kill().unwrap();
-            kcat.wait().unwrap();
-        }
+        self.kcat.kill().unwrap();
+        self.kcat.wait().unwrap();
     }
 }
 
@@ -140,21 +115,5 @@ fn watch_times(lines: impl BufRead, seen: &Sender<Seen>) {
         if seen.send(Seen { written, seen: SystemTime::now() }).is_err() {
             return;
         }
-    }
-}
-
-/// A start after a kill cuts a file at its committed length: what was seen before then is not new when it comes again.
-fn watch_file(path: &std::path::Path, seen: &Sender<Seen>) {
-    let mut known = 0;
-    loop {
-        let lines = std::fs::read(path).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count());
-        let now = SystemTime::now();
-        for _ in known..lines {
-            if seen.send(Seen { written: now, seen: now }).is_err() {
-                return;
-            }
-        }
-        known = known.max(lines);
-        thread::sleep(LOOK_EVERY);
     }
 }

@@ -5,8 +5,29 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
 use crate::common::{cpu_of, line, transaction};
 use crate::environment;
+
+/// What is asked where topics end.
+pub struct Ends {
+    all: BaseConsumer,
+    committed: BaseConsumer,
+}
+
+impl Ends {
+    /// Whether a transaction is open that has written to partition 0 of this topic.
+    pub fn differ(&self, topic: &str) -> bool {
+        let end = |asker: &BaseConsumer| asker.fetch_watermarks(topic, 0, PATIENCE).unwrap().1;
+        // Asked for in this order, a commit in between makes no difference.
+        let all = end(&self.all);
+        end(&self.committed) < all
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A broker that does nothing else.
 pub struct Cluster {
@@ -39,11 +60,32 @@ impl Cluster {
         self.topics(&["--delete", "--if-exists", "--topic", &format!("(?!__|{topic}$).*")]);
     }
 
+    /// Deletes a group that has no members, and the offsets it has committed.
+    pub fn forget_group(&self, group: &str) {
+        self.tool("consumer-groups", &["--delete", "--group", group]);
+    }
+
+    /// Where partition 0 of a topic ends, for readers of everything and for those of what is committed.
+    pub fn ends(&self) -> Ends {
+        let asker = |level: &str| {
+            let mut config = ClientConfig::new();
+            config.set("bootstrap.servers", &self.brokers).set("isolation.level", level);
+            config.create::<BaseConsumer>().unwrap()
+        };
+        Ends { all: asker("read_uncommitted"), committed: asker("read_committed") }
+    }
+
     fn topics(&self, arguments: &[&str]) {
+        self.tool("topics", arguments);
+    }
+
+    fn tool(&self, name: &str, arguments: &[&str]) -> Vec<u8> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("dev/kafka");
         let mut tool = Command::new(script);
-        tool.args(["tool", "topics", "--bootstrap-server", &self.brokers]).args(arguments).stdout(Stdio::null());
-        assert!(tool.status().unwrap().success(), "dev/kafka tool topics {arguments:?}");
+        tool.args(["tool", name, "--bootstrap-server", &self.brokers]).args(arguments).stderr(Stdio::inherit());
+        let output = tool.output().unwrap();
+        assert!(output.status.success(), "dev/kafka tool {name} {arguments:?}");
+        output.stdout
     }
 
     /// kcat at this broker, told what to do.

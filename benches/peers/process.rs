@@ -17,9 +17,25 @@ pub struct Pinned(Child);
 impl Pinned {
     /// Starts a program. What it prints is piped.
     pub fn start(program: &str, arguments: &[String]) -> Self {
+        Self(Self::command(program, arguments).spawn().expect("taskset can be run"))
+    }
+
+    /// The same, with what it says on standard error to be heard.
+    pub fn start_heard(program: &str, arguments: &[String]) -> Self {
+        Self(Self::command(program, arguments).stderr(Stdio::piped()).spawn().expect("taskset can be run"))
+    }
+
+    fn command(program: &str, arguments: &[String]) -> Command {
         let mut command = Command::new("taskset"); // becomes the program, so the pid is that one's
         command.args(["-c", "0", program]).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-        Self(command.spawn().expect("taskset can be run"))
+        command
+    }
+
+    /// Waits until it says this on standard error; what it says later is not heard.
+    pub fn await_saying(&mut self, text: &str) {
+        let mut said = BufReader::new(self.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(said.any(|line| line.contains(text)), "the run is void: it ended without saying `{text}`");
+        thread::spawn(move || said.for_each(drop)); // so that it can go on speaking
     }
 
     /// CPU time until now, or until its end.
@@ -62,9 +78,14 @@ impl Pinned {
 
     /// Asks it to end, and waits until it has.
     pub fn stop(mut self) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
         self.0.wait().unwrap();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 }
 

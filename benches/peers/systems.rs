@@ -1,6 +1,6 @@
 //! The systems that are compared, and how each is started.
 
-use std::process::Command;
+use std::time::Duration;
 
 use crate::alerts::Alerts;
 use crate::cluster::Cluster;
@@ -9,12 +9,17 @@ use crate::process::Pinned;
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum System {
-    Headwater,
+    Headwater {
+        commit_interval: Duration,
+    },
     KafkaStreams {
         /// Whether it comes back as the member of its group that it was.
         is_static: bool,
     },
 }
+
+/// The name that the example gives its job.
+const HEADWATER_JOB: &str = "transaction-alerts";
 
 /// What a run reads, and where it keeps its things.
 pub struct Place<'a> {
@@ -41,35 +46,42 @@ impl<'a> Place<'a> {
     }
 
     /// Deletes what the run left at the broker: a system names topics by the job, so the next run would go on with it.
-    pub fn clean_up(self) {
+    pub fn clean_up(self, system: System) {
         self.cluster.keep_only(self.input);
+        if system.is_headwater() {
+            // The other's job has the name of the run.
+            self.cluster.forget_group(HEADWATER_JOB);
+        }
     }
 }
 
 impl System {
+    pub const HEADWATER: Self = Self::Headwater { commit_interval: Duration::from_secs(1) };
+
     pub fn name(self) -> String {
+        let peer = || format!("Kafka Streams {}", environment("PEER_VERSION"));
         match self {
-            Self::Headwater if writes_to_kafka() => "Headwater, alerts to a topic".into(),
-            Self::Headwater => "Headwater, alerts to a file".into(),
-            Self::KafkaStreams { is_static: true } => {
-                format!("Kafka Streams {}, static member", environment("PEER_VERSION"))
-            }
-            Self::KafkaStreams { is_static: false } => format!("Kafka Streams {}", environment("PEER_VERSION")),
+            Self::Headwater { commit_interval } => format!("Headwater, commits every {commit_interval:?}"),
+            Self::KafkaStreams { is_static: true } => peer() + ", static member",
+            Self::KafkaStreams { is_static: false } => peer(),
         }
     }
 
-    /// Where the alerts of a run go, made ready.
-    pub fn alerts(self, place: &Place) -> Alerts {
-        if self == Self::Headwater && !writes_to_kafka() {
-            return Alerts::File(place.directory.path().join("alerts.jsonl"));
-        }
+    pub fn is_headwater(self) -> bool {
+        matches!(self, Self::Headwater { .. })
+    }
+
+    /// The topic that the alerts of a run go to, made.
+    pub fn alerts(place: &Place) -> Alerts {
         place.cluster.create(&place.output());
-        Alerts::Topic(place.output())
+        Alerts(place.output())
     }
 
     pub fn start(self, place: &Place) -> Pinned {
         match self {
-            Self::Headwater => Pinned::start(&environment("HEADWATER_ALERTS"), &headwater(place)),
+            Self::Headwater { commit_interval } => {
+                Pinned::start(&environment("HEADWATER_ALERTS"), &headwater(place, commit_interval, "state"))
+            }
             Self::KafkaStreams { is_static } => {
                 Pinned::start(&environment("PEER_JAVA"), &kafka_streams(place, is_static))
             }
@@ -77,40 +89,34 @@ impl System {
     }
 }
 
-/// One worker, commits every second, a stop where the topic ends.
-fn headwater(place: &Place) -> Vec<String> {
-    let output = if writes_to_kafka() {
-        format!("alerts=kafka:{}", place.output())
-    } else {
-        format!("alerts={}", place.path("alerts.jsonl"))
-    };
-    let mut arguments = vec!["--quiet".to_owned(), "--until-end".to_owned()];
+/// The topic that Headwater keeps its state in.
+pub fn changelog() -> String {
+    format!("{HEADWATER_JOB}.state")
+}
+
+/// A second instance of Headwater, which says on standard error what it does.
+pub fn standby(place: &Place) -> Pinned {
+    let mut arguments = headwater(place, Duration::from_secs(1), "standby");
+    arguments.retain(|argument| argument != "--quiet");
+    Pinned::start_heard(&environment("HEADWATER_ALERTS"), &arguments)
+}
+
+/// One worker, and a stop where the topic ends, which does not keep its place in the group: the next run is another
+/// instance.
+fn headwater(place: &Place, commit_interval: Duration, state: &str) -> Vec<String> {
+    let mut arguments = ["--quiet", "--until-end", "--leave"].map(str::to_owned).to_vec();
     for (flag, value) in [
         ("--brokers", place.cluster.brokers().to_owned()),
-        ("--input", format!("transactions=kafka:{}", place.input)),
-        ("--output", output),
-        ("--state", place.path("state")),
-        ("--commit-interval", "1s".to_owned()),
+        ("--topic", place.input.to_owned()),
+        ("--alerts", place.output()),
+        ("--state", place.path(state)),
+        ("--commit-interval", format!("{commit_interval:?}")),
         ("--workers", "1".to_owned()),
         ("--memory", "1GB".to_owned()),
     ] {
         arguments.extend([flag.to_owned(), value]);
     }
     arguments
-}
-
-/// Whether the build of Headwater knows Kafka topics as outputs: what it says of `--output` tells.
-/// `HEADWATER_OUTPUT=file` has it write files all the same.
-fn writes_to_kafka() -> bool {
-    if let Ok(output) = std::env::var("HEADWATER_OUTPUT") {
-        return output == "kafka";
-    }
-    let help = Command::new(environment("HEADWATER_ALERTS")).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let mut of_output = help.lines().skip_while(|line| !line.trim_start().starts_with("--output"));
-    let first = of_output.next().unwrap_or_default();
-    let rest = of_output.take_while(|line| !line.trim_start().starts_with('-'));
-    first.contains("kafka:") || rest.collect::<String>().contains("kafka:") || help.contains("--output NAME=kafka:")
 }
 
 fn kafka_streams(place: &Place, is_static: bool) -> Vec<String> {

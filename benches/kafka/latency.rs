@@ -1,0 +1,78 @@
+//! From the moment that a transaction is due until its alert can be read, at half load.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use headwater::prelude::*;
+
+use crate::cluster::Cluster;
+use crate::common::bars::Bars;
+use crate::jobs::{flagship, options};
+use crate::open_loop;
+
+/// About half of what the job does when it is behind.
+const RATE: u64 = 400_000;
+const MEMORY_BYTES: usize = 1 << 30;
+
+/// Measures and judges both commit intervals.
+pub fn measure(cluster: &Cluster, bars: &mut Bars) {
+    for interval in [Duration::from_secs(1), Duration::from_millis(200)] {
+        one(cluster, interval, bars);
+    }
+}
+
+fn one(cluster: &Cluster, commit_interval: Duration, bars: &mut Bars) {
+    let name = Cluster::unused(&format!("latency-{}ms", commit_interval.as_millis()));
+    let (transactions, alerts) = (format!("{name}-in"), format!("{name}-alerts"));
+    cluster.create(&transactions);
+    cluster.create(&alerts);
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions { commit_interval, leave: true, ..options(directory.path(), MEMORY_BYTES) };
+    let kafka = cluster.kafka();
+    let control = Control::default();
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let output = Output::Kafka(kafka.output(&alerts));
+            flagship(&name, Input::Kafka(kafka.topic(&transactions)), output).run(&options, &control).unwrap()
+        });
+        let said = drive(&transactions, &alerts);
+        control.stop();
+        said
+    });
+    let [p50, p99, p999, count, late] = said[..] else { panic!("the run is void: {said:?}") };
+    let commit = p99_ms(&control.progress.work().commit_times);
+    println!(
+        "{RATE} records/s, commits every {commit_interval:?}: p50 {p50:.0} ms, p99 {p99:.0} ms, p99.9 {p999:.0} ms of {count} \
+         alerts; commits p99 {commit:.0} ms; written at most {late:.0} ms late"
+    );
+    let most = commit_interval.as_secs_f64() * 1e3 + 2.0 * commit;
+    bars.at_most(format_args!("latency with commits every {commit_interval:?}, p99"), p99, most, "ms");
+    bars.at_most(format_args!("commits every {commit_interval:?}, p99"), commit, 200.0, "ms");
+    cluster.delete(&name);
+    cluster.forget_groups(&[name]);
+}
+
+/// Runs the open loop on the broker's core, and returns the figures it prints.
+fn drive(transactions: &str, alerts: &str) -> Vec<f64> {
+    let mut driver = Command::new("taskset");
+    driver.args(["-c", "1"]).arg(std::env::current_exe().unwrap());
+    driver.args([open_loop::NAME, transactions, alerts, &RATE.to_string()]).stdout(Stdio::piped());
+    let output = driver.spawn().unwrap().wait_with_output().unwrap();
+    assert!(output.status.success(), "the run is void");
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.split_whitespace().map(|figure| figure.parse().unwrap()).collect()
+}
+
+/// Read off the counts, which have bounds: within two of them as if evenly spread.
+fn p99_ms(times: &headwater::progress::Times) -> f64 {
+    let wanted = times.count() as f64 * 0.99;
+    let (mut before, mut below) = (0.0, 0.0);
+    for (count, bound) in times.counts.iter().zip(headwater::progress::Times::BOUNDS) {
+        let here = *count as f64;
+        if before + here >= wanted {
+            return (below + (bound - below) * (wanted - before) / here.max(1.0)) * 1e3;
+        }
+        (before, below) = (before + here, bound);
+    }
+    f64::INFINITY
+}
