@@ -302,7 +302,7 @@ mod tests {
     fn only_a_confirmed_member_that_owns_since_then_commits() {
         // It never joins, so librdkafka knows no generation: a broker would take offsets of it as they come.
         let kafka = Kafka::at("127.0.0.1:1");
-        let membership = Membership::join(&kafka, "group", "group.lock", "a", true).unwrap();
+        let membership = Membership::join(&kafka, "group", "group.lock", "a", true, None).unwrap();
         let fenced = |term| {
             let checked = membership.check(term).err().map(|error| error.kind());
             (checked, membership.commit(term).err().map(|error| error.kind()))
