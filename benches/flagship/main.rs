@@ -11,6 +11,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "the benchmark of Kafka takes the rest")]
 mod jobs;
 mod memory;
 

@@ -90,11 +90,8 @@ impl Changelog {
         let fresh = wanted.fresh;
         let found = session.find(term, fresh, progress)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
-        let replayed = if fresh {
-            session.begin_anew(&found, term)?
-        } else {
-            session.replay(&found, local, term, wanted, progress)?
-        };
+        let replayed =
+            if fresh { session.begin_anew(&found)? } else { session.replay(&found, local, wanted, progress)? };
         let job_id = match &replayed.job {
             Some(id) => id.clone(),
             None => state_dir::new_id()?,
@@ -210,7 +207,8 @@ impl Changelog {
         let token = Token { epoch: commit.epoch.0, attempt: state_dir::new_id()?, owner };
         let is_full = log.is_due(self.session.recommit);
         let shards = if is_full { (0..self.session.shards).collect() } else { changed(commit) };
-        self.produce(log, commit, &token, &shards, is_full)?;
+        let manifest = is_full.then(|| self.manifest.clone());
+        self.produce(log, commit, Marks { token: &token, shards: &shards, manifest })?;
         crash::point("kafka.before_drain");
         let placed = self.transactions.drain()?;
         let state = CString::new(self.session.state_topic())
@@ -253,8 +251,9 @@ impl Changelog {
         Ok(())
     }
 
-    /// Produces blocks, then a marker in each of `shards`.
-    fn produce(&self, log: &mut Log, commit: &Commit, token: &Token, shards: &[u16], is_full: bool) -> Result<()> {
+    /// Produces blocks, then the markers.
+    fn produce(&self, log: &mut Log, commit: &Commit, marks: Marks<'_>) -> Result<()> {
+        let Marks { token, shards, mut manifest } = marks;
         let topic = self.session.state_topic();
         let add = |value: &[u8], shard: u16, tag| {
             let (key, value) = (Some(token.owner.as_bytes()), Some(value));
@@ -272,7 +271,6 @@ impl Changelog {
         }
         crash::point("kafka.before_markers");
         let mut record = Some(marker::raw(&commit.marker)?);
-        let mut manifest = is_full.then(|| self.manifest.clone());
         for shard in shards {
             let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
             let marker = Marker {
@@ -293,6 +291,14 @@ impl Changelog {
         }
         Ok(())
     }
+}
+
+/// What a commit's markers have in common, and where they are.
+struct Marks<'a> {
+    token: &'a Token,
+    shards: &'a [u16],
+    /// Of the first of them.
+    manifest: Option<Box<RawValue>>,
 }
 
 /// The shards that a commit changes; the first where it changes none, because its record has to be somewhere.

@@ -77,20 +77,19 @@ impl Group {
     }
 }
 
+/// The topic that the instances of a job agree over.
+pub(super) fn lock_topic(job: &str) -> String {
+    format!("{job}.lock")
+}
+
 impl Membership {
     /// Joins, in the background. With an `instance`, as a static member of that name. After `another` one that was
     /// replaced in the group.
     ///
     /// # Errors
     /// `Config` for options that are wrong; `Unavailable` where no thread can be started.
-    pub fn join(
-        kafka: &Kafka,
-        group: &str,
-        lock: &str,
-        instance: &str,
-        is_static: bool,
-        another: Option<&Self>,
-    ) -> Result<Self> {
+    pub fn join(kafka: &Kafka, group: &str, instance: &str, is_static: bool, another: Option<&Self>) -> Result<Self> {
+        let lock = lock_topic(group);
         let mut options = vec![
             ("group.id", group.to_owned()),
             ("client.id", instance.to_owned()),
@@ -110,7 +109,7 @@ impl Membership {
         let consumer: BaseConsumer<Group> =
             config.create_with_context(context.clone()).map_err(|error| refused_options(&error))?;
         consumer
-            .subscribe(&[lock])
+            .subscribe(&[&lock])
             .map_err(|error| Error::config(format!("topic {lock} cannot be subscribed to")).caused_by(error))?;
         let consumer = Arc::new(consumer);
         let stop = Arc::new(AtomicBool::new(false));
@@ -302,7 +301,7 @@ mod tests {
     fn only_a_confirmed_member_that_owns_since_then_commits() {
         // It never joins, so librdkafka knows no generation: a broker would take offsets of it as they come.
         let kafka = Kafka::at("127.0.0.1:1");
-        let membership = Membership::join(&kafka, "group", "group.lock", "a", true, None).unwrap();
+        let membership = Membership::join(&kafka, "group", "a", true, None).unwrap();
         let fenced = |term| {
             let checked = membership.check(term).err().map(|error| error.kind());
             (checked, membership.commit(term).err().map(|error| error.kind()))

@@ -35,6 +35,8 @@ pub(super) type Asker = BaseConsumer<Told>;
 
 /// What is committed.
 pub(super) struct Found {
+    /// The assignment under which it was found.
+    term: u64,
     /// Per shard.
     tokens: Vec<Option<Token>>,
     /// Per shard: where its log ends, with nothing open.
@@ -109,7 +111,7 @@ impl Session {
                 clock::wait(AGAIN, || false);
                 continue;
             }
-            return Ok(Found { tokens, ends });
+            return Ok(Found { term, tokens, ends });
         }
     }
 
@@ -131,7 +133,6 @@ impl Session {
         &self,
         found: &Found,
         local: &Local<'_>,
-        term: u64,
         wanted: &Wanted<'_>,
         progress: &Progress,
     ) -> Result<Replayed> {
@@ -140,7 +141,7 @@ impl Session {
         let began = clock::now();
         let mut slice = Vec::new();
         let (mut bytes, mut last, mut records) = (0, None, 0u64);
-        let gone = || self.membership.check(term).is_err();
+        let gone = || self.membership.check(found.term).is_err();
         while let Some(mut commit) = reader.next(&gone)? {
             if let Some(manifest) = reader.assembly.manifest.take() {
                 wanted.check(&manifest, &self.state_topic(), self.shards)?;
@@ -156,7 +157,7 @@ impl Session {
                 (slice, bytes) = (Vec::new(), 0);
             }
         }
-        self.membership.check(term)?;
+        self.membership.check(found.term)?;
         if !reader.assembly.is_whole() {
             return Err(Error::unavailable(format!("{} has a commit of which a part is missing", self.state_topic())));
         }
@@ -191,8 +192,8 @@ impl Session {
     ///
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Config` where records may not be deleted.
-    pub(super) fn begin_anew(&self, found: &Found, term: u64) -> Result<Replayed> {
-        self.membership.check(term)?;
+    pub(super) fn begin_anew(&self, found: &Found) -> Result<Replayed> {
+        self.membership.check(found.term)?;
         self.admin.delete_before(&self.state_topic(), &found.ends)?;
         let epoch = found.tokens.iter().flatten().map(|token| token.epoch).max();
         let markers = found.ends.iter().map(|end| LastMarker { offset: *end, token: None }).collect();

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::config::Kafka;
 use super::input::KafkaTopic;
 use super::internal_topics;
-use super::membership::Membership;
+use super::membership::{Membership, lock_topic};
 use super::opening::Asker;
 use super::reader::Reader;
 use crate::plan::Plan;
@@ -65,7 +65,7 @@ impl Session {
         another: Option<&Self>,
     ) -> Result<Self> {
         let job = plan.job.as_str();
-        let (state, lock) = (state_topic(job), format!("{job}.lock"));
+        let (state, lock) = (state_topic(job), lock_topic(job));
         // Whoever gives a wrong address learns of it at once, and why.
         Client::reach(kafka)?;
         let admin = Admin::new(kafka)?;
@@ -77,7 +77,7 @@ impl Session {
         });
         let sources = sources.collect::<Result<_>>()?;
         let another = another.map(|another| &another.membership);
-        let membership = Membership::join(kafka, job, &lock, instance, !options.leave, another)?;
+        let membership = Membership::join(kafka, job, instance, !options.leave, another)?;
         Ok(Self {
             kafka: kafka.clone(),
             job: job.to_owned(),
