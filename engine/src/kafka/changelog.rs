@@ -85,10 +85,16 @@ impl Changelog {
         let id = session.transactional_id();
         progress.enter(Phase::Opening);
         let began = clock::now();
-        let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
-        tracing::debug!(took = ?clock::now() - began, "took the transactional id");
         let fresh = wanted.fresh;
-        let found = session.find(term, fresh, progress)?;
+        let (transactions, found) = std::thread::scope(|scope| -> Result<_> {
+            // Their first questions take as long as the id.
+            for isolation in ["read_uncommitted", "read_committed"] {
+                scope.spawn(move || session.prime(isolation));
+            }
+            let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
+            tracing::debug!(took = ?clock::now() - began, "took the transactional id");
+            Ok((transactions, session.find(term, fresh, progress)?))
+        })?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
         let replayed =
             if fresh { session.begin_anew(&found)? } else { session.replay(&found, local, wanted, progress)? };
@@ -112,7 +118,7 @@ impl Changelog {
             job_id,
             manifest,
             directory: local.directory.map(Into::into),
-            identity: session.client()?.identity().clone(),
+            identity: replayed.identity,
             log: Mutex::new(Log {
                 last: replayed.last,
                 saved: replayed.markers.clone(),
@@ -349,8 +355,8 @@ impl BlockLog for Changelog {
     fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
         let client = self.session.client()?;
         let asker = self.session.asker("read_committed")?;
-        let lows = self.session.offsets(&asker, rdkafka::Offset::Beginning)?;
-        let ends = self.session.offsets(&asker, rdkafka::Offset::End)?;
+        let lows = self.session.offsets(asker, rdkafka::Offset::Beginning)?;
+        let ends = self.session.offsets(asker, rdkafka::Offset::End)?;
         let mut reader = super::reader::Reader::new(client, &self.session.state_topic(), &lows, true, after)?;
         reader.read_to(&ends);
         while let Some(commit) = reader.next(&|| false)? {

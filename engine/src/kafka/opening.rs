@@ -15,6 +15,7 @@ use super::errors::refused_options;
 use super::marker::Token;
 use super::options::Role;
 use super::patience::Patience;
+use super::position::Identity;
 use super::reader::Reader;
 use super::session::{Local, Session, bytes_of, save};
 use super::told::Told;
@@ -53,6 +54,8 @@ pub(super) struct Replayed {
     pub log_bytes: u64,
     /// The first commit that the log must hold.
     pub since: Option<u64>,
+    /// What the changelog is.
+    pub identity: Identity,
 }
 
 impl Session {
@@ -69,8 +72,8 @@ impl Session {
         loop {
             self.membership.check(term)?;
             // 1. Whoever wrote last and is gone can write no more.
-            let before = self.tokens(&anybody, fresh)?;
-            let writers = self.open_writers(&anybody, &stable)?;
+            let before = self.tokens(anybody, fresh)?;
+            let writers = self.open_writers(anybody, stable)?;
             let mut strangers: BTreeSet<String> = before.iter().flatten().map(|token| token.owner.clone()).collect();
             strangers.extend(writers.iter().cloned());
             strangers.remove(&self.transactional_id());
@@ -88,7 +91,7 @@ impl Session {
                 }
             }
             // 2. What is committed, which cannot change behind our back any more.
-            let Some(tokens) = self.stable_tokens(&stable, fresh)? else {
+            let Some(tokens) = self.stable_tokens(stable, fresh)? else {
                 let what = format!("the offsets of group {}: a transaction on them is open", self.job);
                 patience.wait_for(what, || self.remedy())?;
                 clock::wait(AGAIN, || false);
@@ -99,8 +102,8 @@ impl Session {
                 continue;
             }
             // 3. The end of the log, after that.
-            let ends = self.offsets(&stable, Offset::End)?;
-            let true_ends = self.offsets(&anybody, Offset::End)?;
+            let ends = self.offsets(stable, Offset::End)?;
+            let true_ends = self.offsets(anybody, Offset::End)?;
             let is_open = |(_, (stable, end)): &(usize, (&i64, &i64))| stable < end;
             let open = ends.iter().zip(&true_ends).enumerate().filter(is_open).map(|(shard, _)| shard);
             let open: Vec<usize> = open.collect();
@@ -179,13 +182,16 @@ impl Session {
             last => last,
         };
         crash::point("kafka.replayed");
-        Ok(Replayed {
+        let replayed = Replayed {
             last,
             markers,
             job: reader.assembly.job.clone(),
             log_bytes: reader.assembly.log_bytes(),
             since: reader.assembly.since(),
-        })
+            identity: reader.client().identity().clone(),
+        };
+        reader.close_aside();
+        Ok(replayed)
     }
 
     /// Empties the changelog: the job starts over. Commits go on being counted.
@@ -203,6 +209,7 @@ impl Session {
             job: None,
             log_bytes: 0,
             since: None,
+            identity: self.client()?.identity().clone(),
         })
     }
 
@@ -231,7 +238,7 @@ impl Session {
             }
             let say = |token: &Option<Token>| token.as_ref().map_or("nothing".to_owned(), |token| format!("`{token}`"));
             // The next owner may have come in between.
-            let now = self.tokens(&self.asker("read_committed")?, false)?;
+            let now = self.tokens(self.asker("read_committed")?, false)?;
             if now.get(shard) != Some(token) {
                 return Err(Error::new(Kind::Fenced, format!("{topic}[{shard}] was taken over while it was read")));
             }
@@ -253,11 +260,30 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn asker(&self, isolation: &str) -> Result<Asker> {
-        let options = [("group.id", self.job.clone()), ("client.id", format!("{}-asks", self.instance))];
+    /// Has one who asks connect, and find out whom to ask.
+    pub(super) fn prime(&self, isolation: &str) {
+        if let Ok(asker) = self.asker(isolation) {
+            // What it answers now may change: it is asked again.
+            drop(self.stable_tokens(asker, true));
+        }
+    }
+
+    pub(super) fn asker(&self, isolation: &str) -> Result<&Asker> {
+        let place = &self.askers[usize::from(isolation == "read_committed")];
+        if let Some(asker) = place.get() {
+            // What was reported meanwhile is known from elsewhere.
+            while asker.poll(Duration::ZERO).is_some() {}
+            return Ok(asker);
+        }
+        let options = [
+            ("group.id", self.job.clone()),
+            ("client.id", format!("{}-asks", self.instance)),
+            ("reconnect.backoff.max.ms", "1000".to_owned()),
+        ];
         let mut config = self.kafka.client_config(Role::Consumer, &options)?;
         config.set("isolation.level", isolation);
-        config.create_with_context(Told::default()).map_err(|error| refused_options(&error))
+        let asker = config.create_with_context(Told::default()).map_err(|error| refused_options(&error))?;
+        Ok(place.get_or_init(|| asker))
     }
 
     /// The committed tokens, pending ones not.

@@ -58,6 +58,14 @@ impl Reader {
         &self.client
     }
 
+    /// Closes the connection beside what goes on: it may take half a second, which is too long for who takes over.
+    pub fn close_aside(self) {
+        let Self { partitions, client, .. } = self;
+        drop(partitions);
+        // Where there is no thread, it is closed at once.
+        drop(std::thread::Builder::new().name("closing".into()).spawn(move || drop(client)));
+    }
+
     /// Reads on up to these ends.
     pub fn read_to(&mut self, ends: &[i64]) {
         for (partition, end) in self.partitions.iter_mut().zip(ends) {

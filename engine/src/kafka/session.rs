@@ -2,7 +2,7 @@
 //! It lives through all attempts of a run.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use headwater_state::{Bulk, Commit, Epoch, Store};
@@ -42,6 +42,9 @@ pub(crate) struct Session {
     pub(super) sources: Vec<(String, i32)>,
     /// Offsets of partitions that stand still are committed anew so often.
     pub(super) recommit: Duration,
+    /// Those who ask questions, of what is not committed and of what is. They stay connected: whoever takes over has no time
+    /// to connect again.
+    pub(super) askers: [OnceLock<Asker>; 2],
 }
 
 /// The tables of this process, and where its files are.
@@ -88,6 +91,7 @@ impl Session {
             shards,
             sources,
             recommit: options.recommit_interval,
+            askers: Default::default(),
         })
     }
 
@@ -142,7 +146,7 @@ impl Session {
             return Ok(Err("what was written down of them is of other shards".to_owned()));
         }
         let asker = self.asker("read_committed")?;
-        let (lows, highs) = (self.offsets(&asker, Offset::Beginning)?, self.offsets(&asker, Offset::End)?);
+        let (lows, highs) = (self.offsets(asker, Offset::Beginning)?, self.offsets(asker, Offset::End)?);
         for (number, (offset, _)) in checkpoint.shards.iter().enumerate() {
             let (low, high) = (lows[number], highs[number]);
             // Tables are not given up for a log that cannot fill others.
@@ -171,6 +175,9 @@ impl Session {
         let began = clock::now();
         loop {
             if let Some(term) = self.membership.term()? {
+                if let Some(Tail { reader, .. }) = tail {
+                    reader.close_aside();
+                }
                 return Ok(Some(term));
             }
             if control.stopping() {
@@ -192,8 +199,10 @@ impl Session {
             let tail = match &mut tail {
                 Some(tail) => tail,
                 none => {
-                    let (reader, asker) = (self.reader(local)?, self.asker("read_committed")?);
-                    none.insert(Tail { reader, asker, held: Vec::new(), bytes: 0, since: clock::now() })
+                    // Who takes over asks both.
+                    self.asker("read_uncommitted")?;
+                    let reader = self.reader(local)?;
+                    none.insert(Tail { reader, held: Vec::new(), bytes: 0, since: clock::now() })
                 }
             };
             tail.follow(self, local, &|| control.stopping() || !matches!(self.membership.term(), Ok(None)))?;
@@ -214,7 +223,7 @@ impl Session {
                 Ok(reader)
             }
             _ => {
-                let lows = self.offsets(&self.asker("read_committed")?, Offset::Beginning)?;
+                let lows = self.offsets(self.asker("read_committed")?, Offset::Beginning)?;
                 Reader::new(client, &topic, &lows, true, local.store.durable())
             }
         }
@@ -229,8 +238,6 @@ pub(super) fn state_topic(job: &str) -> String {
 /// A standby on its way along the changelog.
 struct Tail {
     reader: Reader,
-    /// Another connection than the reader's, where questions wait behind fetches.
-    asker: Asker,
     held: Vec<Commit>,
     bytes: usize,
     since: std::time::Instant,
@@ -238,7 +245,8 @@ struct Tail {
 
 impl Tail {
     fn follow(&mut self, session: &Session, local: &Local<'_>, stopping: &dyn Fn() -> bool) -> Result<()> {
-        let ends = session.offsets(&self.asker, Offset::End)?;
+        // By another connection than the reader's, where questions wait behind fetches.
+        let ends = session.offsets(session.asker("read_committed")?, Offset::End)?;
         self.reader.read_to(&ends);
         while let Some(commit) = self.reader.next(stopping)? {
             if self.held.is_empty() {
