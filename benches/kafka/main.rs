@@ -3,7 +3,8 @@
 //!
 //! Needs a broker: `dev/kafka start`, or `KAFKA_BROKERS=host:port`.
 //! `taskset -c 0 cargo bench -p headwater-benches --features kafka --bench kafka [-- throughput|latency|restore …]`,
-//! with the broker on another core: `dev/bench kafka` does that. It fails where a bar is missed.
+//! with the broker on another core: `dev/bench kafka [throughput|latency|restore]` does that, but for `restore`, which has all
+//! cores. It fails where a bar is missed.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

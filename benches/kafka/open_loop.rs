@@ -17,8 +17,8 @@ use crate::common::{Alert, line, transaction, user_name};
 /// What this is called on the command line; after it come the topics of transactions and of alerts, and the rate.
 pub const NAME: &str = "open-loop";
 
-pub const USERS: u64 = 1_000_000;
-pub const SECONDS: u64 = 25;
+pub const USERS: u64 = 500_000;
+const SECONDS: u64 = 25;
 /// Latencies count from here on: the job has long begun.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Each record has a place in this pace.

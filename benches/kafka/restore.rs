@@ -34,45 +34,61 @@ enum Step {
 pub fn measure(cluster: &Cluster, bars: &mut Bars) {
     let name = Cluster::unused("restore");
     let fill = tempfile::tempdir().unwrap();
-    let began = Instant::now();
-    let filled = run(cluster, &name, fill.path(), WRITES, &Control::default());
-    println!("{WRITES} writes to {KEYS} keys of 100 bytes: {:.1} s", began.elapsed().as_secs_f64());
+    let filled = run(cluster, &name, fill.path(), WRITES);
+    println!("{WRITES} writes to {KEYS} keys of 100 bytes: {:.1} s", filled.summary.elapsed.as_secs_f64());
     drop(fill);
 
+    let cpu = crate::common::cpu();
     let empty = tempfile::tempdir().unwrap();
-    let control = Control::default();
-    let (began, cpu) = (Instant::now(), crate::common::cpu());
-    let (ready, restored) = std::thread::scope(|scope| {
-        let watch = scope.spawn(|| time_to_ready(&control, began));
-        let restored = run(cluster, &name, empty.path(), WRITES, &control);
-        (watch.join().unwrap(), restored)
-    });
-    let cpu = (crate::common::cpu() - cpu).as_secs_f64();
-    println!(
-        "read back in {:.1} s, {cpu:.1} s of CPU, at most {} MB resident",
-        ready.as_secs_f64(),
-        crate::common::peak_rss_mb()
-    );
-    assert_eq!(restored.committed.records_in, filled.committed.records_in, "the run is void");
-
-    let checked = run(cluster, &name, empty.path(), WRITES + KEYS / SAMPLE, &Control::default());
-    assert_eq!(checked.records_in, KEYS / SAMPLE, "the run is void");
-    assert_eq!(checked.committed.records_out.iter().map(|(_, count)| count).sum::<u64>(), 0, "values are wrong");
-    bars.at_most("10 M keys of 100 bytes from a log of twice that", ready.as_secs_f64(), 15.0, "s");
+    let read_back = run(cluster, &name, empty.path(), filled.summary.committed.records_in + KEYS / SAMPLE);
+    let seconds = read_back.ready.as_secs_f64();
+    let (cpu, peak) = ((read_back.cpu - cpu).as_secs_f64(), crate::common::peak_rss_mb());
+    println!("ready after {seconds:.1} s, {cpu:.1} s of CPU, at most {peak} MB resident in both");
+    bars.at_most("10 M keys of 100 bytes from a log of twice that", seconds, 15.0, "s");
     cluster.delete(&name);
     cluster.forget_groups(&[name]);
 }
 
-/// Until the job runs.
-fn time_to_ready(control: &Control, began: Instant) -> Duration {
-    while !matches!(control.progress.phase(), Phase::Running | Phase::Stopping) {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    began.elapsed()
+/// How a run went.
+struct Ran {
+    /// How long it took until the job ran, and the CPU time of this process by then.
+    ready: Duration,
+    cpu: Duration,
+    summary: Summary,
 }
 
-/// Runs the job over its first so many records.
-fn run(cluster: &Cluster, name: &str, directory: &Path, records: u64, control: &Control) -> Summary {
+/// Runs the job from an empty directory until so many records are committed. It must have found nothing wrong.
+fn run(cluster: &Cluster, name: &str, directory: &Path, records: u64) -> Ran {
+    let options = RunOptions {
+        state: Some(directory.join("state")),
+        commit_interval: Duration::from_secs(1),
+        workers: 1,
+        leave: true,
+        // It is to stay as long as it becomes.
+        changelog_bytes_min: u64::MAX,
+        ..RunOptions::default()
+    };
+    let control = Control::default();
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| job(cluster, name).run(&options, &control));
+        let is_at = |there: &dyn Fn() -> bool| {
+            while !there() && !running.is_finished() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        is_at(&|| control.progress.phase() == Phase::Running);
+        let (ready, cpu) = (began.elapsed(), crate::common::cpu());
+        is_at(&|| control.progress.committed().records_in >= records);
+        control.stop();
+        let summary = running.join().unwrap().unwrap();
+        let wrong: u64 = summary.committed.records_out.iter().map(|(_, count)| count).sum();
+        assert_eq!(wrong, 0, "the run is void: values are wrong");
+        Ran { ready, cpu, summary }
+    })
+}
+
+fn job(cluster: &Cluster, name: &str) -> Job {
     let job = Job::new(name);
     job.source(Topic::json::<(u64, Step)>("steps"))
         .key_by(|(key, _)| *key)
@@ -89,24 +105,15 @@ fn run(cluster: &Cluster, name: &str, directory: &Path, records: u64, control: &
             |_, _, _| Ok(()),
         )
         .sink(Topic::json("wrong"));
-    job.bind_input("steps", Input::of(Generator::new(1, |n, _: &mut Random| step(n)).count(records)));
+    job.bind_input("steps", Input::of(Generator::new(1, |n, _: &mut Random| step(n))));
     job.bind_output("wrong", Output::Kafka(cluster.kafka().output(format!("{name}-wrong")).partitions(1)));
-    let options = RunOptions {
-        state: Some(directory.join("state")),
-        commit_interval: Duration::from_secs(1),
-        workers: 1,
-        leave: true,
-        // It is to stay as long as it becomes.
-        changelog_bytes_min: u64::MAX,
-        ..RunOptions::default()
-    };
-    job.run(&options, control).unwrap()
+    job
 }
 
 /// What record `n` does, and to which key.
 fn step(n: u64) -> (u64, Step) {
     if n >= WRITES {
-        return ((n - WRITES) * SAMPLE, Step::Check);
+        return ((n - WRITES) * SAMPLE % KEYS, Step::Check);
     }
     let (block, at) = (n / (2 * AGAIN_AFTER), n % (2 * AGAIN_AFTER));
     (block * AGAIN_AFTER + at % AGAIN_AFTER, Step::Write { turn: at / AGAIN_AFTER })

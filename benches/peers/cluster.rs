@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -27,6 +27,8 @@ impl Ends {
     }
 }
 
+/// Of a member of a group: an instance of Headwater that has ended is one for so long.
+const SESSION: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A broker that does nothing else.
@@ -60,9 +62,15 @@ impl Cluster {
         self.topics(&["--delete", "--if-exists", "--topic", &format!("(?!__|{topic}$).*")]);
     }
 
-    /// Deletes a group that has no members, and the offsets it has committed.
+    /// Deletes a group with the offsets it has committed, once the sessions of its members are over.
     pub fn forget_group(&self, group: &str) {
-        self.tool("consumer-groups", &["--delete", "--group", group]);
+        let deadline = Instant::now() + SESSION * 2;
+        let delete = || self.run("consumer-groups", &["--delete", "--group", group]).stdout;
+        // The tool's exit code does not tell.
+        while !String::from_utf8_lossy(&delete()).contains("was successful") {
+            assert!(Instant::now() < deadline, "group {group} has members");
+            std::thread::sleep(SESSION / 10);
+        }
     }
 
     /// Where partition 0 of a topic ends, for readers of everything and for those of what is committed.
@@ -79,13 +87,17 @@ impl Cluster {
         self.tool("topics", arguments);
     }
 
-    fn tool(&self, name: &str, arguments: &[&str]) -> Vec<u8> {
+    fn tool(&self, name: &str, arguments: &[&str]) {
+        let output = self.run(name, arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "dev/kafka tool {name} {arguments:?}: {said}");
+    }
+
+    fn run(&self, name: &str, arguments: &[&str]) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("dev/kafka");
         let mut tool = Command::new(script);
-        tool.args(["tool", name, "--bootstrap-server", &self.brokers]).args(arguments).stderr(Stdio::inherit());
-        let output = tool.output().unwrap();
-        assert!(output.status.success(), "dev/kafka tool {name} {arguments:?}");
-        output.stdout
+        tool.args(["tool", name, "--bootstrap-server", &self.brokers]).args(arguments);
+        tool.output().unwrap()
     }
 
     /// kcat at this broker, told what to do.

@@ -101,10 +101,9 @@ pub fn standby(place: &Place) -> Pinned {
     Pinned::start_heard(&environment("HEADWATER_ALERTS"), &arguments)
 }
 
-/// One worker, and a stop where the topic ends, which does not keep its place in the group: the next run is another
-/// instance.
+/// One worker, and a stop where the topic ends.
 fn headwater(place: &Place, commit_interval: Duration, state: &str) -> Vec<String> {
-    let mut arguments = ["--quiet", "--until-end", "--leave"].map(str::to_owned).to_vec();
+    let mut arguments = ["--quiet", "--until-end"].map(str::to_owned).to_vec();
     for (flag, value) in [
         ("--brokers", place.cluster.brokers().to_owned()),
         ("--topic", place.input.to_owned()),

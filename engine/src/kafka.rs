@@ -26,6 +26,7 @@ mod config;
 mod errors;
 mod ffi;
 mod figures;
+mod filling;
 mod input;
 mod internal_topics;
 mod marker;

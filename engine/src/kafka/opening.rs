@@ -6,18 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use headwater_state::{Bulk, Epoch, crash};
+use headwater_state::{Epoch, crash};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::assembly::LastMarker;
 use super::errors::refused_options;
+use super::filling::fill;
 use super::marker::Token;
 use super::options::Role;
 use super::patience::Patience;
 use super::position::Identity;
 use super::reader::Reader;
-use super::session::{Local, Session, bytes_of, save};
+use super::session::{Local, Session, save};
 use super::told::Told;
 use super::transactions::fence;
 use super::wanted::Wanted;
@@ -28,8 +29,6 @@ use crate::{Error, Kind, Result, clock};
 const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
-/// Bytes of blocks that are written to the tables at once.
-const SLICE_BYTES: usize = 64 << 20;
 
 /// Asks about offsets, and reads what is not committed.
 pub(super) type Asker = BaseConsumer<Told>;
@@ -142,30 +141,24 @@ impl Session {
         let mut reader = self.reader(local)?;
         reader.read_to(&found.ends);
         let began = clock::now();
-        let mut slice = Vec::new();
-        let (mut bytes, mut last, mut records) = (0, None, 0u64);
+        let (mut last, mut records) = (None, 0u64);
         let gone = || self.membership.check(found.term).is_err();
-        while let Some(mut commit) = reader.next(&gone)? {
-            if let Some(manifest) = reader.assembly.manifest.take() {
-                wanted.check(&manifest, &self.state_topic(), self.shards)?;
+        fill(&*local.store, |filling| {
+            while let Some(mut commit) = reader.next(&gone)? {
+                if let Some(manifest) = reader.assembly.manifest.take() {
+                    wanted.check(&manifest, &self.state_topic(), self.shards)?;
+                }
+                records += 1;
+                let (done, total) = reader.progress();
+                progress.restoring(done, total);
+                last = Some((commit.epoch, std::mem::take(&mut commit.marker)));
+                filling.add(commit)?;
             }
-            bytes += bytes_of(&commit);
-            records += 1;
-            let (done, total) = reader.progress();
-            progress.restoring(done, total);
-            last = Some((commit.epoch, std::mem::take(&mut commit.marker)));
-            slice.push(commit);
-            if bytes >= SLICE_BYTES {
-                local.store.apply(&Bulk::merge(&slice)?)?;
-                (slice, bytes) = (Vec::new(), 0);
-            }
-        }
+            Ok(())
+        })?;
         self.membership.check(found.term)?;
         if !reader.assembly.is_whole() {
             return Err(Error::unavailable(format!("{} has a commit of which a part is missing", self.state_topic())));
-        }
-        if !slice.is_empty() {
-            local.store.apply(&Bulk::merge(&slice)?)?;
         }
         let markers = reader.last();
         self.check_tokens(found, &markers)?;
