@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::checkpoint::Checkpoint;
 use super::ffi::GroupOffset;
 use super::marker::{self, BLOCK, Marker, Token, VERSION};
+use super::opening::Found;
 use super::position::{Identity, Position};
 use super::session::{Local, Session};
 use super::transactions::Transactions;
@@ -82,19 +83,10 @@ impl Changelog {
         progress: &Progress,
     ) -> Result<Self> {
         session.membership.check(term)?;
-        let id = session.transactional_id();
         progress.enter(Phase::Opening);
         let began = clock::now();
         let fresh = wanted.fresh;
-        let (transactions, found) = std::thread::scope(|scope| -> Result<_> {
-            // Their first questions take as long as the id.
-            for isolation in ["read_uncommitted", "read_committed"] {
-                scope.spawn(move || session.prime(isolation));
-            }
-            let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
-            tracing::debug!(took = ?clock::now() - began, "took the transactional id");
-            Ok((transactions, session.find(term, fresh, progress)?))
-        })?;
+        let (transactions, found) = take_over(session, term, fresh, progress)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
         let replayed =
             if fresh { session.begin_anew(&found)? } else { session.replay(&found, local, wanted, progress)? };
@@ -305,6 +297,21 @@ struct Marks<'a> {
     shards: &'a [u16],
     /// Of the first of them.
     manifest: Option<Box<RawValue>>,
+}
+
+/// Takes the transactional id, and finds out what is committed. Steps 1 to 3.
+fn take_over(session: &Session, term: u64, fresh: bool, progress: &Progress) -> Result<(Transactions, Found)> {
+    let id = session.transactional_id();
+    let began = clock::now();
+    std::thread::scope(|scope| {
+        // Their first questions take as long as the id.
+        for isolation in ["read_uncommitted", "read_committed"] {
+            scope.spawn(move || session.prime(isolation));
+        }
+        let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
+        tracing::debug!(took = ?clock::now() - began, "took the transactional id");
+        Ok((transactions, session.find(term, fresh, progress)?))
+    })
 }
 
 /// The shards that a commit changes; the first where it changes none, because its record has to be somewhere.

@@ -15,7 +15,7 @@ use super::errors::refused_options;
 use super::filling::fill;
 use super::marker::Token;
 use super::options::Role;
-use super::patience::Patience;
+use super::patience::{Patience, remedy};
 use super::position::Identity;
 use super::reader::Reader;
 use super::session::{Local, Session, save};
@@ -57,6 +57,21 @@ pub(super) struct Replayed {
     pub identity: Identity,
 }
 
+impl Replayed {
+    fn of(reader: Reader, last: Option<(Epoch, Vec<u8>)>, markers: Vec<LastMarker>) -> Self {
+        let replayed = Self {
+            last,
+            markers,
+            job: reader.assembly.job.clone(),
+            log_bytes: reader.assembly.log_bytes(),
+            since: reader.assembly.since(),
+            identity: reader.client().identity().clone(),
+        };
+        reader.close_aside();
+        replayed
+    }
+}
+
 impl Session {
     /// Waits until nothing of the job is open, and says what is committed. Steps 1 to 3 of the protocol; every wait goes
     /// back to the first. A job that starts over does not mind what somebody else has set.
@@ -92,12 +107,12 @@ impl Session {
             // 2. What is committed, which cannot change behind our back any more.
             let Some(tokens) = self.stable_tokens(stable, fresh)? else {
                 let what = format!("the offsets of group {}: a transaction on them is open", self.job);
-                patience.wait_for(what, || self.remedy())?;
+                patience.wait_for(what, || remedy(self.kafka.brokers()))?;
                 clock::wait(AGAIN, || false);
                 continue;
             };
             if tokens != before {
-                patience.wait_for("commits that go on", || self.remedy())?;
+                patience.wait_for("commits that go on", || remedy(self.kafka.brokers()))?;
                 continue;
             }
             // 3. The end of the log, after that.
@@ -109,22 +124,12 @@ impl Session {
             if !open.is_empty() {
                 let writers = if writers.is_empty() { &strangers } else { &writers };
                 let what = format!("a transaction of {writers:?} on {} {open:?} that is open", self.state_topic());
-                patience.wait_for(what, || self.remedy())?;
+                patience.wait_for(what, || remedy(self.kafka.brokers()))?;
                 clock::wait(AGAIN, || false);
                 continue;
             }
             return Ok(Found { term, tokens, ends });
         }
-    }
-
-    /// What to do about a transaction that stays open.
-    fn remedy(&self) -> String {
-        format!(
-            "kafka-transactions --bootstrap-server {} find-hanging --broker-id ID says which transactions the brokers have \
-             lost sight of, as Kafka 4.1 to 4.3 do where partitions had no leader during a commit (KAFKA-20734); once none \
-             of the job's instances runs, kafka-transactions abort ends them, with what they wrote",
-            self.kafka.brokers()
-        )
     }
 
     /// Brings the tables level with the changelog. Step 4.
@@ -175,16 +180,7 @@ impl Session {
             last => last,
         };
         crash::point("kafka.replayed");
-        let replayed = Replayed {
-            last,
-            markers,
-            job: reader.assembly.job.clone(),
-            log_bytes: reader.assembly.log_bytes(),
-            since: reader.assembly.since(),
-            identity: reader.client().identity().clone(),
-        };
-        reader.close_aside();
-        Ok(replayed)
+        Ok(Replayed::of(reader, last, markers))
     }
 
     /// Empties the changelog: the job starts over. Commits go on being counted.

@@ -58,6 +58,15 @@ impl Drop for Patience<'_> {
     }
 }
 
+/// What to do about a transaction that stays open.
+pub(super) fn remedy(brokers: &str) -> String {
+    format!(
+        "kafka-transactions --bootstrap-server {brokers} find-hanging --broker-id ID says which transactions the brokers have \
+         lost sight of, as Kafka 4.1 to 4.3 do where partitions had no leader during a commit (KAFKA-20734); once none of the \
+         job's instances runs, kafka-transactions abort ends them, with what they wrote"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
