@@ -36,7 +36,8 @@ pub struct Transactions {
     directory: tempfile::TempDir,
     records: u64,
     bytes: u64,
-    alerts: u64,
+    /// How many alerts there must be.
+    pub alerts: u64,
 }
 
 impl Transactions {
@@ -73,11 +74,6 @@ impl Transactions {
     pub fn run_between(&self, name: &str, input: Input, output: Output, options: &RunOptions) -> Run {
         let flagship = flagship(name, input, output);
         timed(self.records, || flagship.run(options, &Control::default()))
-    }
-
-    /// How many alerts there must be.
-    pub fn alerts(&self) -> u64 {
-        self.alerts
     }
 }
 

@@ -69,7 +69,7 @@ impl Place<'_> {
         let run =
             self.transactions.run_between(job, input, Output::Kafka(kafka.output(&alerts).partitions(1)), &options);
         // As many alerts as there must be can be read by who reads what is committed.
-        raw::read(&kafka.topic(&alerts).until_end(), self.transactions.alerts());
+        raw::read(&kafka.topic(&alerts).until_end(), self.transactions.alerts);
         run
     }
 }

@@ -110,7 +110,7 @@ impl Cluster {
     /// Writes transactions to a new topic, with the user as key or without one. Returns the bytes of a value.
     pub fn load(&self, topic: &str, records: u64, users: u64, keyed: bool) -> u64 {
         self.create(topic);
-        // Batches as the console producer of benches/kafka.rs makes them.
+        // Batches as the console producer of benches/kafka makes them.
         let mut arguments = vec!["-P", "-t", topic, "-X", "batch.size=500000", "-X", "linger.ms=100"];
         if keyed {
             arguments.extend(["-K", "\t"]);

@@ -128,14 +128,6 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.durable()
     }
 
-    fn begin_fill(&self) -> Result<()> {
-        self.inner.begin_fill()
-    }
-
-    fn end_fill(&self) -> Result<()> {
-        self.inner.end_fill()
-    }
-
     fn apply(&self, bulk: &Bulk) -> Result<()> {
         let tables = match self.due(Call::Apply) {
             None => return self.inner.apply(bulk),

@@ -125,18 +125,6 @@ impl RocksStore {
         Ok(())
     }
 
-    /// Compacts tables that have so many overlapping files.
-    fn compact_at(&self, files: u16) -> Result<()> {
-        let option = [("level0_file_num_compaction_trigger", files.to_string())];
-        let option = option.each_ref().map(|(key, value)| (*key, value.as_str()));
-        for table in self.tables() {
-            if let Some(family) = self.table(&table) {
-                self.db.set_options_cf(&family, &option).map_err(failed("set table options"))?;
-            }
-        }
-        Ok(())
-    }
-
     fn table_names(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,14 +235,6 @@ impl Store for RocksStore {
 
     fn apply(&self, bulk: &Bulk) -> Result<()> {
         self.ingest(bulk)
-    }
-
-    fn begin_fill(&self) -> Result<()> {
-        self.compact_at(options::FILES_WHILE_FILLING)
-    }
-
-    fn end_fill(&self) -> Result<()> {
-        self.compact_at(options::FILES)
     }
 }
 

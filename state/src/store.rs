@@ -40,22 +40,6 @@ pub trait Store: Send + Sync {
     /// `Unavailable` when the disk is full or fails; the tables then are somewhere between the two epochs, which
     /// reading must not notice: every key that differs is still held in memory.
     fn apply(&self, bulk: &Bulk) -> Result<()>;
-
-    /// Says that many bulks come and nobody reads meanwhile: what only readers gain by may wait.
-    ///
-    /// # Errors
-    /// `Unavailable` when the disk is full or fails.
-    fn begin_fill(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Says that readers come. It is as if it were said when the store is opened.
-    ///
-    /// # Errors
-    /// As [`begin_fill`](Self::begin_fill).
-    fn end_fill(&self) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// The log of what was committed.

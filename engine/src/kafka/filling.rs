@@ -28,7 +28,7 @@ pub(super) fn fill(store: &dyn Store, read: impl FnOnce(&mut Filling) -> Result<
         let (slices, to_merge) = sync_channel(0);
         let (merged, to_write) = sync_channel(0);
         let merging = start(scope, "merge", move || merge(&to_merge, &merged))?;
-        let writing = start(scope, "fill", move || write(store, &to_write))?;
+        let writing = start(scope, "fill", move || to_write.iter().try_for_each(|bulk| store.apply(&bulk)))?;
         let mut filling = Filling { slice: Vec::new(), bytes: 0, slices };
         let read = read(&mut filling).and_then(|()| filling.flush());
         drop(filling);
@@ -68,20 +68,6 @@ fn merge(slices: &Receiver<Vec<Commit>>, merged: &SyncSender<Bulk>) -> Result<()
         }
     }
     Ok(())
-}
-
-/// Writes bulks until there are no more.
-fn write(store: &dyn Store, bulks: &Receiver<Bulk>) -> Result<()> {
-    let mut written = 0;
-    for bulk in bulks {
-        // A restart has no more than one.
-        if written == 1 {
-            store.begin_fill()?;
-        }
-        store.apply(&bulk)?;
-        written += 1;
-    }
-    if written > 1 { store.end_fill() } else { Ok(()) }
 }
 
 fn start<'scope>(

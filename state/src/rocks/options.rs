@@ -5,11 +5,6 @@ use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, 
 
 use super::TABLE_FAMILY_PREFIX;
 
-/// Overlapping files at which a table is compacted: each is one more to look into for a key.
-pub(super) const FILES: u16 = 4;
-/// The same while nobody reads. Fewer than hold up writes.
-pub(super) const FILES_WHILE_FILLING: u16 = 16;
-
 /// What a database may use of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
@@ -106,7 +101,6 @@ fn table(cache: &Cache) -> Options {
     let mut table = Options::default();
     table.set_block_based_table_factory(&blocks);
     table.set_compression_type(DBCompressionType::Lz4);
-    table.set_level_zero_file_num_compaction_trigger(i32::from(FILES));
     // Tables take whole files, so their write buffers stay empty.
     table.set_write_buffer_size(64 * 1024);
     table
