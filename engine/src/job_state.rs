@@ -33,7 +33,7 @@ pub(crate) trait SharedLog: BlockLog {
     /// Shortens the log to where the complete rotation began.
     fn end_rotation(&self);
 
-    /// Bytes that were appended since the last rotation began.
+    /// Bytes that were appended since the last complete rotation began.
     fn bytes(&self) -> u64;
 }
 
@@ -130,15 +130,29 @@ impl JobState {
                 Arc::clone(membership.session.insert(Arc::new(session)))
             }
         };
+        let mut tables = None;
         let store: Arc<dyn Store> = match &dir {
-            Some(dir) => Arc::new(dir.open_following(plan, options, &session)?),
+            Some(dir) => {
+                let rocks = Arc::new(dir.open_following(plan, options, &session)?);
+                tables = Some(Arc::clone(&rocks));
+                rocks
+            }
             None => Arc::new(MemoryStore::default()),
         };
         let local = Local { store: Arc::clone(&store), directory: dir.as_ref().map(StateDir::path) };
         let fresh = options.fresh && !membership.begun;
-        let Some(term) = session.stand_by(&local, fresh, control)? else { return Ok(None) };
         let wanted = Wanted { plan, fresh, drop_tables: &options.drop_tables };
+        let Some(term) = session.stand_by(&local, &wanted, control)? else { return Ok(None) };
         let log = Arc::new(Changelog::open(&session, term, &local, &wanted, &control.progress)?);
+        // The log may hold changes of a table that was dropped since.
+        if let Some(tables) = tables {
+            let known = plan.tables();
+            tables
+                .tables()
+                .iter()
+                .filter(|table| !known.contains(table))
+                .try_for_each(|table| tables.drop_table(table))?;
+        }
         if let Some(dir) = &dir {
             dir.belongs_to(plan, log.job_id(), session.shards())?;
         }

@@ -35,8 +35,8 @@ impl Rotation {
     pub fn committed(&mut self, complete: bool) {
         if self.is_running && complete {
             self.is_running = false;
-            self.grown = self.log.bytes();
             self.log.end_rotation();
+            self.grown = self.log.bytes();
         }
     }
 }

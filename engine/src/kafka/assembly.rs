@@ -140,7 +140,8 @@ impl Assembly {
     /// `Corrupt` where it has not.
     pub fn check_beginning(&self) -> Result<()> {
         let (newest, since) = self.since;
-        if !self.from_start || newest == 0 || self.begin() <= since {
+        let is_whole = self.shards.iter().all(|shard| shard.first.is_some());
+        if !self.from_start || newest == 0 || is_whole && self.begin() <= since {
             return Ok(());
         }
         Err(Error::corrupt(format!(
@@ -176,12 +177,11 @@ impl Assembly {
                 // What stands before the first marker was read before, or deleted in part.
                 let is_first = log.last.token.is_none();
                 let checked = marker.check(&blocks, &place.to_string());
-                let blocks = match checked {
-                    Err(_) if is_first => Vec::new(),
-                    checked => checked.map(|()| blocks)?,
-                };
+                let is_cut = checked.is_err() && is_first;
+                let blocks = if is_cut { Vec::new() } else { checked.map(|()| blocks)? };
                 log.at = marker.token.epoch;
-                log.first.get_or_insert(marker.token.epoch);
+                // Where blocks of the first commit are missing, the shard is whole from the next one on.
+                log.first.get_or_insert(marker.token.epoch + u64::from(is_cut));
                 log.last = LastMarker { offset, token: Some(marker.token.clone()) };
                 self.gather(shard, marker, blocks)?;
             }
@@ -196,7 +196,7 @@ impl Assembly {
         if self.job.get_or_insert_with(|| marker.job.clone()) != &marker.job {
             return Err(Error::config(format!(
                 "{}[{shard}] is of another job with the same name (id {}) than the state here: give this job another name, \
-                 or a new --state to go on with that one",
+                 a new --state to go on with that one, or, if it was started over with --fresh, start this again",
                 self.topic, marker.job
             )));
         }
@@ -275,6 +275,8 @@ enum Gap {
 /// commits, the last of them `begin`.
 fn follows(reached: u64, epoch: u64, begin: Option<u64>, into_empty: bool) -> Result<(), Gap> {
     match begin {
+        // Of tables that hold something, the deletes in what was deleted would be missed.
+        Some(begin) if epoch < begin && !into_empty => Err(Gap::Shortened),
         _ if epoch == reached + 1 => Ok(()),
         Some(begin) if epoch <= begin && into_empty => Ok(()),
         Some(begin) if epoch <= begin => Err(Gap::Shortened),

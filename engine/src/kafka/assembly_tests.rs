@@ -97,5 +97,6 @@ fn a_gap_is_only_where_the_log_begins() {
         assert_eq!(follows(reached, epoch, Some(9), true), Ok(()));
     }
     assert_eq!(follows(9, 11, Some(9), true), Err(Gap::Missing));
+    assert_eq!(follows(3, 4, Some(9), false), Err(Gap::Shortened), "one shard's part of it may be gone");
     assert_eq!(follows(3, 5, Some(9), false), Err(Gap::Shortened), "the tables may hold what was deleted since");
 }

@@ -67,6 +67,8 @@ struct Beginning {
     epoch: u64,
     /// Per shard.
     offsets: Vec<i64>,
+    /// Of the log then.
+    bytes: u64,
 }
 
 impl Changelog {
@@ -164,15 +166,17 @@ impl SharedLog for Changelog {
         log.rotation = Some(Beginning {
             epoch: log.last.as_ref().map_or(0, |(epoch, _)| epoch.0) + 1,
             offsets: log.markers.iter().map(|last| last.offset + 1).collect(),
+            bytes: log.bytes,
         });
         log.claims = true;
-        log.bytes = 0;
     }
 
     fn end_rotation(&self) {
         let mut log = self.log();
         let Some(beginning) = log.rotation.take() else { return };
         log.since = beginning.epoch;
+        // Not earlier: one that a restart breaks off is due again at once.
+        log.bytes = log.bytes.saturating_sub(beginning.bytes);
         // Whoever finds the log shortened must find a marker that allows it.
         log.shorten = Some(beginning.offsets);
         log.claims = true;
@@ -188,13 +192,15 @@ impl Changelog {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shorten(&self, offsets: &[i64]) {
+    fn shorten(&self, log: &mut Log, offsets: Vec<i64>) {
         let topic = self.session.state_topic();
-        if let Err(error) = self.session.admin.delete_before(&topic, offsets) {
+        if let Err(error) = self.session.admin.delete_before(&topic, &offsets) {
             tracing::warn!(
                 %error,
                 "{topic} was not shortened and goes on growing; allow the client's user Delete on it"
             );
+            // Tried again with the next commit that has a marker in every shard.
+            log.shorten = Some(offsets);
         }
     }
 
@@ -214,9 +220,11 @@ impl Changelog {
         let mut offsets = Vec::with_capacity(shards.len() + 8);
         let mut marked = Vec::with_capacity(shards.len());
         for shard in shards {
-            let offset = *placed
-                .get(&tag_of(shard))
-                .ok_or_else(|| Error::bug(format!("the marker of shard {shard} was delivered without an offset")))?;
+            // Brokers may take a record for one that they have, and not say where that is.
+            let offset = placed.get(&tag_of(shard)).filter(|offset| **offset >= 0);
+            let offset = *offset.ok_or_else(|| {
+                Error::unavailable(format!("Kafka does not tell the offset of the marker of shard {shard}"))
+            })?;
             let (topic, partition, metadata) = (state.clone(), i32::from(shard), token.to_string());
             offsets.push(GroupOffset { topic, partition, offset: offset + 1, metadata });
             marked.push((shard, LastMarker { offset, token: Some(token.clone()) }));
@@ -240,8 +248,8 @@ impl Changelog {
         log.unsaved.push_back((commit.epoch, marked));
         log.offsets = positions;
         log.last = Some((commit.epoch, commit.marker.clone()));
-        if let Some(offsets) = log.shorten.take() {
-            self.shorten(&offsets);
+        if is_full && let Some(offsets) = log.shorten.take() {
+            self.shorten(log, offsets);
         }
         // Taking the id anew lifts a fence, so all shards are claimed with the next commit.
         self.check()?;

@@ -112,7 +112,10 @@ impl Session {
                 continue;
             };
             if tokens != before {
-                patience.wait_for("commits that go on", || remedy(self.kafka.brokers()))?;
+                patience.wait_for("commits that go on: another instance of the job writes", || {
+                    remedy(self.kafka.brokers())
+                })?;
+                clock::wait(AGAIN, || false);
                 continue;
             }
             // 3. The end of the log, after that.
@@ -150,9 +153,6 @@ impl Session {
         let gone = || self.membership.check(found.term).is_err();
         fill(&*local.store, |filling| {
             while let Some(mut commit) = reader.next(&gone)? {
-                if let Some(manifest) = reader.assembly.manifest.take() {
-                    wanted.check(&manifest, &self.state_topic(), self.shards)?;
-                }
                 records += 1;
                 let (done, total) = reader.progress();
                 progress.restoring(done, total);
@@ -162,11 +162,16 @@ impl Session {
             Ok(())
         })?;
         self.membership.check(found.term)?;
-        if !reader.assembly.is_whole() {
-            return Err(Error::unavailable(format!("{} has a commit of which a part is missing", self.state_topic())));
-        }
         let markers = reader.last();
         self.check_tokens(found, &markers)?;
+        if !reader.assembly.is_whole() {
+            return Err(Error::corrupt(format!(
+                "{} has a commit of which a part is missing: somebody else has deleted records; bring the topic's data \
+                 back, or start over with --fresh",
+                self.state_topic()
+            )));
+        }
+        wanted.check_newest(&mut reader, self)?;
         if let Some((epoch, _)) = &last {
             save(&reader, local, *epoch)?;
             tracing::info!(commits = records, bytes = reader.bytes, took = ?clock::now() - began, "read the changelog");
@@ -273,6 +278,12 @@ impl Session {
         config.set("isolation.level", isolation);
         let asker = config.create_with_context(Told::default()).map_err(|error| refused_options(&error))?;
         Ok(place.get_or_init(|| asker))
+    }
+
+    /// The newest commit that the group knows of.
+    pub(super) fn newest_commit(&self) -> Result<u64> {
+        let tokens = self.tokens(self.asker("read_uncommitted")?, true)?;
+        Ok(tokens.iter().flatten().map(|token| token.epoch).max().unwrap_or_default())
     }
 
     /// The committed tokens, pending ones not.

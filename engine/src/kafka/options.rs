@@ -72,6 +72,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("bootstrap.servers", "use --brokers"),
     ("statistics.interval.ms", "the engine needs its own"),
     ("transactional.id", "the engine gives each instance of a job its own"),
+    ("client.id", "it is the instance's name; use --instance"),
+    ("group.id", "it is the job's name"),
+    ("group.instance.id", "it is the instance's name; use --instance"),
 ];
 
 /// Options that have two names, and the one they are kept by.

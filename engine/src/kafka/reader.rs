@@ -105,14 +105,14 @@ impl Reader {
             if (0..).zip(&self.partitions).all(|(at, of)| of.is_done() || self.assembly.is_ahead(at)) {
                 return Ok(None);
             }
+            if enough() {
+                return Ok(None);
+            }
             if self.take()? {
                 quiet_since = clock::now();
                 continue;
             }
             self.client.serve()?;
-            if enough() {
-                return Ok(None);
-            }
             if clock::now() - quiet_since > SILENCE_MAX {
                 return Err(self.client.unreachable(SILENCE_MAX));
             }

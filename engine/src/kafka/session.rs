@@ -17,6 +17,7 @@ use super::internal_topics;
 use super::membership::{Membership, lock_topic};
 use super::opening::Asker;
 use super::reader::Reader;
+use super::wanted::Wanted;
 use crate::plan::Plan;
 use crate::progress::Phase;
 use crate::run::Control;
@@ -169,14 +170,25 @@ impl Session {
     ///
     /// # Errors
     /// What reading and writing report.
-    pub fn stand_by(&self, local: &Local<'_>, fresh: bool, control: &Control) -> Result<Option<u64>> {
+    pub fn stand_by(&self, local: &Local<'_>, wanted: &Wanted<'_>, control: &Control) -> Result<Option<u64>> {
         let mut tail = None;
+        let mut newest = None;
         let mut told = false;
         let began = clock::now();
         loop {
             if let Some(term) = self.membership.term()? {
                 if let Some(Tail { reader, .. }) = tail {
                     reader.close_aside();
+                }
+                // Replicas are started alike: one that takes over must not wipe what the other has done.
+                if let Some(before) = newest
+                    && self.newest_commit()? > before
+                {
+                    return Err(Error::config(format!(
+                        "another instance of {} has gone on while this one, which is to start over, stood by; stop the others \
+                         first, or start this one without --fresh",
+                        self.job
+                    )));
                 }
                 return Ok(Some(term));
             }
@@ -192,7 +204,10 @@ impl Session {
                 control.progress.enter(Phase::StandingBy);
                 tracing::info!("standing by: another instance of {} is active", self.job);
             }
-            if fresh {
+            if wanted.fresh {
+                if newest.is_none() {
+                    newest = Some(self.newest_commit()?);
+                }
                 self.membership.wait(STANDBY_LOOK);
                 continue;
             }
@@ -205,7 +220,7 @@ impl Session {
                     none.insert(Tail { reader, held: Vec::new(), bytes: 0, since: clock::now() })
                 }
             };
-            tail.follow(self, local, &|| control.stopping() || !matches!(self.membership.term(), Ok(None)))?;
+            tail.follow(self, (local, wanted), &|| control.stopping() || !matches!(self.membership.term(), Ok(None)))?;
             self.membership.wait(STANDBY_LOOK);
         }
     }
@@ -244,7 +259,12 @@ struct Tail {
 }
 
 impl Tail {
-    fn follow(&mut self, session: &Session, local: &Local<'_>, stopping: &dyn Fn() -> bool) -> Result<()> {
+    fn follow(
+        &mut self,
+        session: &Session,
+        (local, wanted): (&Local<'_>, &Wanted<'_>),
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<()> {
         // By another connection than the reader's, where questions wait behind fetches.
         let ends = session.offsets(session.asker("read_committed")?, Offset::End)?;
         self.reader.read_to(&ends);
@@ -258,6 +278,8 @@ impl Tail {
                 self.write(local)?;
             }
         }
+        // A newer version of the job may have become the active one, with tables that this one does not know.
+        wanted.check_newest(&mut self.reader, session)?;
         if !self.held.is_empty() && self.reader.assembly.is_whole() && clock::now() - self.since >= STANDBY_LAG {
             self.write(local)?;
         }

@@ -2,6 +2,8 @@
 
 use headwater_state::Manifest;
 
+use super::reader::Reader;
+use super::session::Session;
 use crate::plan::Plan;
 use crate::{Error, Result};
 
@@ -17,6 +19,17 @@ pub(crate) struct Wanted<'a> {
 impl Wanted<'_> {
     pub fn manifest(&self, job_id: &str, shards: u16) -> Manifest {
         self.plan.manifest(job_id.to_owned(), shards)
+    }
+
+    /// The same of the newest manifest that was read, if any was.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(super) fn check_newest(&self, reader: &mut Reader, session: &Session) -> Result<()> {
+        match reader.assembly.manifest.take() {
+            Some(manifest) => self.check(&manifest, &session.state_topic(), session.shards()),
+            None => Ok(()),
+        }
     }
 
     /// That the state which a changelog holds is of this pipeline: an empty directory says nothing about it.
