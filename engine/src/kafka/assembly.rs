@@ -35,6 +35,8 @@ pub(super) struct Assembly {
     into_empty: bool,
     /// The first commit that the log must hold, by the newest marker.
     since: (u64, u64),
+    /// How many shards markers speak of.
+    listed: usize,
     /// What the state is, by the newest marker that says so.
     pub manifest: Option<String>,
 }
@@ -87,6 +89,7 @@ impl Assembly {
             old_record: None,
             into_empty: reached.0 == 0,
             since: (0, 0),
+            listed: 0,
             manifest: None,
         }
     }
@@ -140,7 +143,8 @@ impl Assembly {
     /// `Corrupt` where it has not.
     pub fn check_beginning(&self) -> Result<()> {
         let (newest, since) = self.since;
-        let is_whole = self.shards.iter().all(|shard| shard.first.is_some());
+        // Partitions that were added since are told by the manifest.
+        let is_whole = self.shards.iter().take(self.listed).all(|shard| shard.first.is_some());
         if !self.from_start || newest == 0 || is_whole && self.begin() <= since {
             return Ok(());
         }
@@ -202,6 +206,7 @@ impl Assembly {
         }
         self.log_bytes = self.log_bytes.max((epoch, marker.log_bytes));
         self.since = self.since.max((epoch, marker.since));
+        self.listed = marker.shards.iter().map(|shard| usize::from(*shard) + 1).max().unwrap_or(0).max(self.listed);
         if let Some(manifest) = &marker.manifest {
             self.manifest = Some(manifest.get().to_owned());
         }
