@@ -221,7 +221,7 @@ impl Changelog {
         let mut marked = Vec::with_capacity(shards.len());
         for shard in shards {
             // Brokers may take a record for one that they have, and not say where that is.
-            let offset = placed.get(&tag_of(shard)).filter(|offset| **offset >= 0);
+            let offset = placed.get(&Transactions::tag_of(shard)).filter(|offset| **offset >= 0);
             let offset = *offset.ok_or_else(|| {
                 Error::unavailable(format!("Kafka does not tell the offset of the marker of shard {shard}"))
             })?;
@@ -272,7 +272,7 @@ impl Changelog {
             bytes.clear();
             bytes.push(BLOCK);
             bytes.extend_from_slice(&block.bytes);
-            add(&bytes, block.shard.0, NO_TAG)?;
+            add(&bytes, block.shard.0, Transactions::NO_TAG)?;
             log.bytes += bytes.len() as u64;
         }
         crash::point("kafka.before_markers");
@@ -293,7 +293,7 @@ impl Changelog {
             };
             let bytes = marker.write()?;
             log.bytes += bytes.len() as u64;
-            add(&bytes, *shard, tag_of(*shard))?;
+            add(&bytes, *shard, Transactions::tag_of(*shard))?;
         }
         Ok(())
     }
@@ -327,13 +327,6 @@ fn changed(commit: &Commit) -> Vec<u16> {
     let mut shards: Vec<u16> = commit.blocks.iter().map(|block| block.shard.0).collect();
     shards.dedup();
     if shards.is_empty() { vec![0] } else { shards }
-}
-
-/// Of records whose offset is of no interest.
-const NO_TAG: usize = 0;
-
-fn tag_of(shard: u16) -> usize {
-    usize::from(shard) + 1
 }
 
 impl Log {

@@ -48,6 +48,14 @@ struct Running {
 }
 
 impl Transactions {
+    /// Of records whose offset is of no interest.
+    pub const NO_TAG: usize = 0;
+
+    /// That of a shard's marker.
+    pub fn tag_of(shard: u16) -> usize {
+        usize::from(shard) + 1
+    }
+
     /// Takes `id` over: whoever had it before is fenced, and its open transaction is aborted.
     ///
     /// # Errors

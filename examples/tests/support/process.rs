@@ -21,8 +21,7 @@ pub fn examples() -> &'static Path {
     EXAMPLES.get_or_init(|| {
         let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
-        // As the tests are built, and with the same features of every dependency: another choice builds RocksDB anew.
-        build.args(["test", "--no-run", "--quiet", "--locked", "--workspace", "--all-features"]);
+        build.args(["build", "--locked", "--workspace", "--examples", "--all-features"]); // as the tests are built
         build.arg("--target-dir").arg(profile.parent().unwrap());
         if profile.ends_with("release") {
             build.arg("--release");
