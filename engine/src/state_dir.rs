@@ -18,6 +18,7 @@ pub(crate) struct StateDir {
 
 const LOCK_FILE: &str = "lock";
 const DATABASE: &str = "db";
+#[cfg(feature = "kafka")]
 const INSTANCE: &str = "instance";
 
 impl StateDir {
@@ -39,11 +40,8 @@ impl StateDir {
 
     /// Moves old state and old outputs aside, and makes a new directory.
     pub fn begin_afresh(path: &Path, plan: &Plan) -> Result<Self> {
-        let mut instance = None;
         if path.exists() {
             let locked = Self::lock(path)?;
-            // Who it is stays: else it would have to wait until its former self counts as gone.
-            instance = std::fs::read(path.join(INSTANCE)).ok();
             if has_state(path) {
                 // `state/` is `state`; `.` and `..` have no name to which `.old-1` could be added.
                 let path: &Path = &path.components().collect::<PathBuf>();
@@ -74,12 +72,7 @@ impl StateDir {
                 tracing::info!(from = %from.display(), to = %to.display(), "moved old output aside");
             }
         }
-        let dir = Self::lock(path)?;
-        if let Some(instance) = instance {
-            let file = path.join(INSTANCE);
-            std::fs::write(&file, instance).map_err(|error| disk(&format!("write {}", file.display()), error))?;
-        }
-        Ok(dir)
+        Self::lock(path)
     }
 
     pub fn path(&self) -> &Path {
@@ -101,8 +94,7 @@ impl StateDir {
         Ok(name)
     }
 
-    /// Opens tables that follow a changelog. Tables that cannot follow it any more are
-    /// made anew from it.
+    /// Opens tables that follow a changelog. Tables that cannot follow it any more are made anew from it.
     #[cfg(feature = "kafka")]
     pub fn open_following(
         &self,
