@@ -16,8 +16,7 @@ use crate::{Error, Kind, Result, clock};
 /// Reads the committed records of a Kafka topic, each partition of it by itself. Positions are the engine's own: no
 /// offset is committed to Kafka, and nobody is a member of a consumer group.
 ///
-/// * What is read is fixed when the job starts; partitions that are added later are told in the log and read after a
-///   restart, from their beginning.
+/// * Partitions that are added are read from their beginning: the job goes back to its last commit to begin with them.
 /// * It never ends by itself, but with [`until_end`](KafkaTopic::until_end).
 /// * A partition is idle when all that was written to it was read and no transaction on it is open. While its leader
 ///   does not answer it is not idle.
