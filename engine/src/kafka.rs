@@ -50,6 +50,21 @@ mod transactions;
 mod wanted;
 mod watch;
 
+/// The places in opening a changelog and committing to it where a crash test ends the process, with
+/// [`state::CRASH_POINTS`](crate::state::CRASH_POINTS).
+#[cfg(feature = "failpoints")]
+pub const CRASH_POINTS: [&str; 9] = [
+    "kafka.fenced",
+    "kafka.replayed",
+    "kafka.claimed",
+    "kafka.before_blocks",
+    "kafka.before_markers",
+    "kafka.before_drain",
+    "kafka.before_offsets",
+    "kafka.before_commit",
+    "kafka.after_commit",
+];
+
 pub(crate) use changelog::Changelog;
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use internal_topics::check_job_name;

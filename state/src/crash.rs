@@ -8,20 +8,6 @@
 pub const CRASH_POINTS: [&str; 6] =
     ["log.append.before", "log.append.after", "trim", "bulk.sst.written", "bulk.ingested", "bulk.before_position"];
 
-/// The names of the places within a commit to Kafka.
-#[cfg(feature = "failpoints")]
-pub const KAFKA_CRASH_POINTS: [&str; 9] = [
-    "kafka.fenced",
-    "kafka.replayed",
-    "kafka.claimed",
-    "kafka.before_blocks",
-    "kafka.before_markers",
-    "kafka.before_drain",
-    "kafka.before_offsets",
-    "kafka.before_commit",
-    "kafka.after_commit",
-];
-
 /// A place that a crash can be asked for.
 #[cfg(not(feature = "failpoints"))]
 #[inline]

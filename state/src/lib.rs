@@ -34,7 +34,7 @@ mod write_behind;
 
 pub use bulk::{Bulk, TableBulk};
 #[cfg(feature = "failpoints")]
-pub use crash::{CRASH_POINTS, KAFKA_CRASH_POINTS};
+pub use crash::CRASH_POINTS;
 pub use error::{Error, Kind, Result};
 pub use headwater_state_derive::Key;
 pub use key::{Key, decode_delimited, encode_delimited, hash_bytes};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use headwater::state::KAFKA_CRASH_POINTS;
+use headwater::kafka::CRASH_POINTS;
 
 use super::campaign::Campaign;
 
@@ -20,7 +20,7 @@ pub fn crash_everywhere(campaign: &mut Campaign) -> Result<(), String> {
     campaign.instances[alone].kill();
     crash(campaign, alone, "kafka.fenced:1", Some(gone))?;
     // The other one would take over at the next crash.
-    for point in KAFKA_CRASH_POINTS.into_iter().filter(|point| *point != "kafka.fenced") {
+    for point in CRASH_POINTS.into_iter().filter(|point| *point != "kafka.fenced") {
         // A process opens once where nothing fails.
         let passes: &[u32] = if ["kafka.replayed", "kafka.claimed"].contains(&point) { &[1] } else { &[1, 3] };
         for nth in passes {
