@@ -7,36 +7,24 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::config::Kafka;
-use super::errors::{refused_options, topic_error};
+use super::errors::{is_passing, refused_options, topic_error};
 use super::options::Role;
-use crate::{Error, Result};
+use super::told::Told;
+use crate::{Error, Result, clock};
 
 /// For a question to brokers that were just connected to; a topic is created within it.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Asks, and waits for the answers.
 pub(super) struct Admin {
-    client: AdminClient<Quiet>,
+    client: AdminClient<Told>,
     brokers: String,
-}
-
-/// Tells the log only: failures come with the answers.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::watch::log(level, facility, message);
-    }
-
-    fn error(&self, _error: KafkaError, reason: &str) {
-        tracing::debug!("Kafka: {reason}");
-    }
 }
 
 impl Admin {
@@ -44,7 +32,7 @@ impl Admin {
     /// `Config` for wrong options.
     pub fn new(kafka: &Kafka) -> Result<Self> {
         let config = kafka.client_config(Role::Admin, &[])?;
-        let client = config.create_with_context(Quiet).map_err(|error| refused_options(&error))?;
+        let client = config.create_with_context(Told::default()).map_err(|error| refused_options(&error))?;
         Ok(Self { client, brokers: kafka.brokers().to_owned() })
     }
 
@@ -52,14 +40,52 @@ impl Admin {
         AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT))
     }
 
-    /// Creates a topic, or tells why the brokers do not.
+    /// Creates a topic where there is none; `by_hand` is the command that does it. Whether there was none.
     ///
     /// # Errors
-    /// `Unavailable` where they do not answer.
-    pub fn create(&self, topic: &NewTopic<'_>) -> Result<Result<(), Code>> {
+    /// `Config` where that is not allowed, `Unavailable` where brokers do not answer.
+    pub fn create(&self, topic: &NewTopic<'_>, by_hand: &str) -> Result<bool> {
+        let (name, brokers) = (topic.name, &self.brokers);
         let created = wait(self.client.create_topics([topic], &Self::options()));
-        let created = created.map_err(|error| self.unanswered(topic.name, &error))?;
-        Ok(created.into_iter().next().map_or(Ok(()), |created| created.map(drop).map_err(|(_, code)| code)))
+        let created = created.map_err(|error| self.unanswered(name, &error))?;
+        let Some(Err((_, code))) = created.into_iter().next() else { return Ok(true) };
+        match code {
+            // Another job was faster, or the broker that was asked had not learned of it.
+            Code::TopicAlreadyExists => Ok(false),
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Err(Error::config(format!(
+                "Kafka at {brokers} has no topic {name}, and does not let this client create it; allow its user Create on \
+                 the topic, or create it: {by_hand}"
+            ))),
+            _ if is_passing(code) => {
+                Err(Error::unavailable(format!("Kafka at {brokers} does not create topic {name}: {code}")))
+            }
+            _ => Err(Error::config(format!(
+                "Kafka at {brokers} has no topic {name}, and refuses to create it: {code}; create it: {by_hand}"
+            ))),
+        }
+    }
+
+    /// How many partitions a topic has, which may just have been made.
+    ///
+    /// # Errors
+    /// `Unavailable` where the brokers do not know it, or do not answer.
+    pub fn partitions(&self, topic: &str) -> Result<u16> {
+        let deadline = clock::now() + ANSWER_TIMEOUT;
+        // A broker that has just made a topic may not know it yet.
+        loop {
+            let known = self.client.inner().fetch_metadata(Some(topic), ANSWER_TIMEOUT);
+            let known = known.map_err(|error| self.unanswered(topic, &error))?;
+            let found = known.topics().first().filter(|topic| topic.error().is_none());
+            let partitions = found.map_or(0, |topic| topic.partitions().len());
+            if partitions > 0 {
+                return u16::try_from(partitions)
+                    .map_err(|_| Error::config(format!("topic {topic} has too many partitions")));
+            }
+            if clock::now() >= deadline {
+                return Err(Error::unavailable(format!("topic {topic} is not known to Kafka yet")));
+            }
+            clock::wait(ASK_AGAIN, || false);
+        }
     }
 
     /// The options of a topic, or why the brokers do not tell them.

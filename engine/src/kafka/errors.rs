@@ -3,9 +3,9 @@
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::plain::Described;
 use crate::Error;
 use crate::bad_record::shortened;
+use crate::sink::Outgoing;
 
 /// An error as librdkafka told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +97,22 @@ pub(super) fn output_error(code: Code, topic: &str, brokers: &str) -> Error {
         )),
         Code::InvalidTopic => Error::config(format!("Kafka takes no topic called {topic}; give another name")),
         _ => Error::unavailable(format!("Kafka at {brokers} does not take records for topic {topic}: {code}")),
+    }
+}
+
+/// A record, as far as a message names it.
+#[derive(Clone, Debug)]
+pub(super) struct Described {
+    pub topic: String,
+    pub key: Option<Vec<u8>>,
+    /// Of key and value.
+    pub bytes: usize,
+}
+
+impl Described {
+    pub fn of(record: &Outgoing<'_>) -> Self {
+        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        Self { topic: record.topic.to_owned(), key: record.key.map(<[u8]>::to_vec), bytes }
     }
 }
 

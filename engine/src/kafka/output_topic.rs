@@ -1,11 +1,10 @@
 //! The topic of an output: found, or created, and how large its records may be.
 
 use rdkafka::admin::{NewTopic, TopicReplication};
-use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::admin::Admin;
 use super::client::Client;
-use super::errors::{create_by_hand, is_passing};
+use super::errors::create_by_hand;
 use super::input::KafkaTopic;
 use super::output::KafkaOutput;
 use super::position::Identity;
@@ -68,21 +67,7 @@ fn create(admin: &Admin, output: &KafkaOutput) -> Result<()> {
     }
     let replication = TopicReplication::Fixed(output.replication.unwrap_or(-1));
     let topic = NewTopic::new(name, output.partitions.unwrap_or(-1), replication);
-    let Err(code) = admin.create(&topic)? else { return Ok(()) };
-    match code {
-        // Another job was faster, or the broker that was asked had not learned of it.
-        Code::TopicAlreadyExists => Ok(()),
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Err(Error::config(format!(
-            "Kafka at {brokers} has no topic {name}, and does not let this client create it; allow its user Create on \
-                 the topic, or create it: {by_hand}"
-        ))),
-        _ if is_passing(code) => {
-            Err(Error::unavailable(format!("Kafka at {brokers} does not create topic {name}: {code}")))
-        }
-        _ => Err(Error::config(format!(
-            "Kafka at {brokers} has no topic {name}, and refuses to create it: {code}; create it: {by_hand}"
-        ))),
-    }
+    admin.create(&topic, &by_hand).map(drop)
 }
 
 /// The topic's own limit; `None` where this client may not know.

@@ -10,8 +10,9 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use super::config::Kafka;
-use super::errors::{Reported, refused_options, undelivered, unreachable};
+use super::errors::{Described, refused_options, undelivered, unreachable};
 use super::options::Role;
+use super::told::Told;
 use crate::sink::{Outgoing, Produce};
 use crate::{Result, clock};
 
@@ -61,8 +62,7 @@ impl Plain {
 
     /// The failure of a record, if one has failed.
     fn check(&self) -> Result<()> {
-        let seen = self.producer.context().seen();
-        match &seen.failed {
+        match &*self.producer.context().failed() {
             None => Ok(()),
             Some(failed) => {
                 let reason = self.producer.client().fatal_error().map(|(_, reason)| reason);
@@ -81,7 +81,7 @@ impl Plain {
         if now.left < stall.left {
             *stall = now;
         } else if now.since - stall.since > self.patience {
-            let reported = self.producer.context().seen().error.clone();
+            let reported = self.producer.context().told.last_error();
             return Err(unreachable(&self.brokers, reported.as_ref(), self.patience));
         }
         Ok(())
@@ -153,22 +153,6 @@ fn headers(record: &Outgoing<'_>) -> Option<OwnedHeaders> {
     )
 }
 
-/// A record, as far as a message names it.
-#[derive(Clone, Debug)]
-pub(super) struct Described {
-    pub topic: String,
-    pub key: Option<Vec<u8>>,
-    /// Of key and value.
-    pub bytes: usize,
-}
-
-impl Described {
-    fn of(record: &Outgoing<'_>) -> Self {
-        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        Self { topic: record.topic.to_owned(), key: record.key.map(<[u8]>::to_vec), bytes }
-    }
-}
-
 struct Failed {
     code: Code,
     what: Described,
@@ -177,35 +161,25 @@ struct Failed {
 /// Takes what librdkafka reports of records and connections.
 #[derive(Default)]
 struct Deliveries {
-    seen: Mutex<Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
+    told: Told,
     /// The first record that was not delivered.
-    failed: Option<Failed>,
-    /// The last error of a connection.
-    error: Option<Reported>,
+    failed: Mutex<Option<Failed>>,
 }
 
 impl Deliveries {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn failed(&self) -> MutexGuard<'_, Option<Failed>> {
         // Each change is whole by itself.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::watch::log(level, facility, message);
+        self.told.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        // That all are down is the sum of what was told of each.
-        if code != Code::AllBrokersDown {
-            self.seen().error = Some(Reported::new(code, reason));
-        }
+        self.told.error(error, reason);
     }
 }
 
@@ -218,6 +192,6 @@ impl ProducerContext for Deliveries {
         let key = message.key().map(<[u8]>::to_vec);
         let bytes = message.key_len() + message.payload_len();
         let what = Described { topic: message.topic().to_owned(), key, bytes };
-        self.seen().failed.get_or_insert(Failed { code, what });
+        self.failed().get_or_insert(Failed { code, what });
     }
 }

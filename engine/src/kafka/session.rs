@@ -76,7 +76,7 @@ impl Session {
         let shards = internal_topics::ensure(kafka, &admin, &state, &lock, options.shards)?;
         let here = plan.kafka_inputs.iter().filter(|topic| topic.cluster().shares_broker(kafka));
         let sources = here.map(|topic| {
-            let partitions = internal_topics::partitions(kafka, topic.name())?;
+            let partitions = admin.partitions(topic.name())?;
             Ok((topic.name().to_owned(), i32::from(partitions)))
         });
         let sources = sources.collect::<Result<_>>()?;

@@ -1,4 +1,4 @@
-//! What librdkafka says of a producer or a group: its log, and the last error of its connections.
+//! What librdkafka says: its log, and the last error of a client's connections.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,20 +29,22 @@ impl Told {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Reported::new(code, reason));
         }
     }
+}
 
-    /// A line of the log, of a level as syslog has them.
-    pub fn say(&self, level: i32, facility: &str, message: &str) {
-        if level <= 2 {
-            tracing::error!("librdkafka: {facility}: {message}");
-        } else {
-            tracing::debug!("librdkafka: {facility}: {message}");
-        }
+/// Takes a line of librdkafka's log, of a level as syslog has them.
+pub(super) fn log(level: i32, facility: &str, message: &str) {
+    const CRITICAL: i32 = 2;
+    if level <= CRITICAL {
+        tracing::error!("librdkafka: {facility}: {message}");
+    } else {
+        // What matters of these comes as an error or in the statistics, too.
+        tracing::debug!("librdkafka: {facility}: {message}");
     }
 }
 
 impl ClientContext for Told {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.say(level as i32, facility, message);
+        log(level as i32, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::config::Kafka;
-use super::errors::{is_unknown, unreachable};
+use super::errors::{Described, refused_options, undelivered, unreachable};
 use super::ffi::{Delivered, GroupMember, GroupOffset, RawProducer, TransactionError};
 use super::options::Role;
 use super::told::Told;
@@ -37,6 +37,7 @@ pub(super) struct Transactions {
 
 struct Running {
     raw: RawProducer,
+    brokers: String,
     told: Told,
     is_open: bool,
     sent: u64,
@@ -205,14 +206,14 @@ impl Transactions {
     fn not_sent(&self, code: Code, record: &Outgoing<'_>, running: &Running) -> Error {
         match code {
             Code::QueueFull => self.away(running, self.timeout),
-            other => lost(other, record.topic),
+            other => lost(other, &Described::of(record), self.kafka.brokers()),
         }
     }
 }
 
 impl Produce for Transactions {
     fn send(&self, record: &Outgoing<'_>) -> Result<()> {
-        self.add(record, None, 0)
+        self.add(record, None, Self::NO_TAG)
     }
 }
 
@@ -233,16 +234,16 @@ impl Running {
 
     /// Takes delivery reports. Whether there was anything.
     fn serve(&mut self, wait: Duration) -> bool {
-        let Self { raw, delivered, failed, placed, .. } = self;
-        raw.serve(wait, |Delivered { tag, offset, error, partition }| {
+        let Self { raw, brokers, delivered, failed, placed, .. } = self;
+        raw.serve(wait, |report| {
             *delivered += 1;
-            match error {
-                None if tag != 0 => {
-                    placed.insert(tag, offset);
+            match report {
+                Delivered { failed: Some((code, what)), .. } => {
+                    failed.get_or_insert_with(|| lost(code, &what, brokers));
                 }
-                None => {}
-                Some(code) => {
-                    failed.get_or_insert_with(|| lost(code, &format!("partition {partition} of a topic")));
+                Delivered { tag: Transactions::NO_TAG, .. } => {}
+                Delivered { tag, offset, .. } => {
+                    placed.insert(tag, offset);
                 }
             }
         })
@@ -281,7 +282,7 @@ fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration) -> Result<R
     ];
     let config = kafka.client_config(Role::Producer, &options)?;
     let told = Told::default();
-    let raw = RawProducer::new(&config, told.clone()).map_err(|error| super::errors::refused_options(&error))?;
+    let raw = RawProducer::new(&config, told.clone()).map_err(|error| refused_options(&error))?;
     let deadline = clock::now() + INIT_MAX;
     loop {
         match raw.init(SLICE) {
@@ -300,6 +301,7 @@ fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration) -> Result<R
     }
     Ok(Running {
         raw,
+        brokers: kafka.brokers().to_owned(),
         told,
         is_open: false,
         sent: 0,
@@ -335,16 +337,11 @@ fn refused(id: &str, doing: &str, error: &TransactionError) -> Error {
     }
 }
 
-fn lost(code: Code, place: &str) -> Error {
+fn lost(code: Code, what: &Described, brokers: &str) -> Error {
     match code {
-        Code::MessageSizeTooLarge => Error::record(format!("a record for {place} is larger than Kafka takes")),
-        Code::TopicAuthorizationFailed => {
-            Error::config(format!("{place} may not be written; allow the client's user Write on it"))
-        }
-        code if is_unknown(code) => Error::config(format!("there is no topic {place}; create it")),
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
-            Error::new(Kind::Fenced, format!("a record for {place}: the producer was fenced"))
+            Error::new(Kind::Fenced, format!("a record for {}: the producer was fenced", what.topic))
         }
-        other => Error::unavailable(format!("a record for {place} was not delivered: {other}")),
+        other => undelivered(other, what, brokers, None),
     }
 }

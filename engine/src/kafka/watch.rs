@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::errors::Reported;
 use super::figures::Figures;
+use super::told::log;
 use crate::clock;
 
 /// How often librdkafka tells how its connections are.
@@ -166,20 +167,9 @@ impl Watch {
     }
 }
 
-/// Takes a line of librdkafka's log.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!("librdkafka: {facility}: {message}");
-        }
-        // What matters of these comes as an error or in the statistics, too.
-        _ => tracing::debug!("librdkafka: {facility}: {message}"),
-    }
-}
-
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        log(level as i32, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

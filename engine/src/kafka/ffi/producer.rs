@@ -13,8 +13,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 
-use super::super::told::Told;
-use super::{code, text};
+use super::super::errors::Described;
+use super::super::told::{Told, log};
+use super::{bytes, code, text};
 use crate::sink::Outgoing;
 
 /// Requests of which a late copy would spoil the next transaction: AddOffsetsToTxn, EndTxn, TxnOffsetCommit. One of
@@ -59,9 +60,8 @@ pub(in super::super) struct TransactionError {
 pub(in super::super) struct Delivered {
     /// As it was given with the record.
     pub tag: usize,
-    pub partition: i32,
     pub offset: i64,
-    pub error: Option<RDKafkaErrorCode>,
+    pub failed: Option<(RDKafkaErrorCode, Described)>,
 }
 
 impl RawProducer {
@@ -157,12 +157,13 @@ impl RawProducer {
                         break;
                     }
                     let message = *message;
-                    report(Delivered {
-                        tag: message._private as usize,
-                        partition: message.partition,
-                        offset: message.offset,
-                        error: code(message.err),
-                    });
+                    let what = || Described {
+                        topic: text(sys::rd_kafka_topic_name(message.rkt)),
+                        key: bytes(message.key.cast(), message.key_len).map(<[u8]>::to_vec),
+                        bytes: message.key_len + message.len,
+                    };
+                    let failed = code(message.err).map(|code| (code, what()));
+                    report(Delivered { tag: message._private as usize, offset: message.offset, failed });
                 },
                 sys::RD_KAFKA_EVENT_ERROR => {
                     if let Some(error) = code(sys::rd_kafka_event_error(event)) {
@@ -172,7 +173,7 @@ impl RawProducer {
                 sys::RD_KAFKA_EVENT_LOG => {
                     let (mut facility, mut said, mut level) = (ptr::null(), ptr::null(), 0);
                     if sys::rd_kafka_event_log(event, &mut facility, &mut said, &mut level) == 0 {
-                        self.client.context().say(level, &text(facility), &text(said));
+                        log(level, &text(facility), &text(said));
                     }
                 }
                 _ => {}
