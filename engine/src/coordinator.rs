@@ -81,12 +81,14 @@ impl Coordinator<'_> {
     /// Sends a barrier through every worker before any record: behind it each has heard which of its peers are idle
     /// and which watermarks were restored. Without it, whether a record of the first epoch is late would depend on who
     /// spoke first. What the last commit left over, due timers and closing windows, may go on before the barrier, so
-    /// it ends an epoch like any other. Whether that was committed.
+    /// it ends an epoch like any other. The clock goes before it too, as no record may meet an operator that has never
+    /// heard the time. Whether that was committed.
     ///
     /// The first commit of a job has no records. It says where the outputs begin, so that what is written to them
     /// before the next one is known to be nobody else's; and where the inputs begin, so that one which begins at its
     /// newest record skips nothing.
     fn settle(&mut self, base: &crate::commit_record::Totals) -> Result<bool> {
+        self.tick()?;
         let prepared = self.stop_all()?;
         self.commit(prepared, base, self.record.ended)
     }

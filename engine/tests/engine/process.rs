@@ -116,6 +116,10 @@ fn wall_timers_fire_while_nothing_comes() {
         .process(
             "reminder",
             |turn: &mut Turn<'_, u64, (), u64>, _| {
+                assert!(
+                    turn.now() > Timestamp::from_seconds(1_700_000_000),
+                    "a record before the first word of the clock"
+                );
                 turn.set_timer(Clock::Wall, turn.now().plus(Duration::from_millis(50)));
                 Ok(())
             },
