@@ -53,14 +53,11 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
         None => (Epoch(0), CommitRecord::default()),
         Some((epoch, marker)) => (epoch, CommitRecord::read(&marker)?),
     };
-    let transaction = state.shared.as_ref().map(|shared| shared.transaction());
+    let transaction = state.log.shared().map(|log| log.transaction());
     let sinks = open_sinks(plan, &record, transaction.as_ref())?;
     let shares = MemoryShares::of(options.memory_bytes);
-    let write_behind = WriteBehind::start(
-        Arc::clone(&state.store),
-        Arc::clone(&state.log),
-        WriteBehindOptions { lag_bytes: shares.lag },
-    )?;
+    let write_behind =
+        WriteBehind::start(Arc::clone(&state.store), state.log.open(), WriteBehindOptions { lag_bytes: shares.lag })?;
     let (peers, inboxes): (Vec<_>, Vec<_>) = (0..options.workers.max(1)).map(|_| channel()).unzip();
     let (reports_in, reports) = channel();
     let crew = Crew { plan, options, state, epoch, record: &record, control, peers: &peers, reports: reports_in };
@@ -79,7 +76,7 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
             written: BTreeMap::new(),
             lag: None,
             commits: 0,
-            rotation: state.shared.clone().map(|log| Rotation::new(log, options.changelog_bytes_min)),
+            rotation: state.log.shared().map(|log| Rotation::new(Arc::clone(log), options.changelog_bytes_min)),
         };
         let result = started.and_then(|()| coordinator.run());
         for peer in &peers {

@@ -103,6 +103,8 @@ pub(crate) struct BoundSource {
     pub description: String,
     pub partitions: Vec<String>,
     pub measures: Arc<TakeMeasures>,
+    /// Whether it has other partitions by now.
+    pub has_changed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Takes the measures of a source.

@@ -71,11 +71,12 @@ impl Job {
                 let topic = topic.clone();
                 Arc::new(move |input: &Input| {
                     let source = source_for(input, topic.name(), topic.format.clone())?;
-                    let measured = Arc::clone(&source);
+                    let (measured, asked) = (Arc::clone(&source), Arc::clone(&source));
                     let description = BoundSource {
                         description: source.describe(),
                         partitions: source.partitions()?,
                         measures: Arc::new(move || measured.measures()),
+                        has_changed: Arc::new(move || asked.has_changed()),
                     };
                     // A job that runs twice finds what there is then: new files, new partitions.
                     *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);

@@ -74,6 +74,8 @@ pub(crate) struct Plan {
     /// What each source measures of itself, by topic.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics page asks for it"))]
     pub measures: Vec<(String, Arc<TakeMeasures>)>,
+    /// Per source, whether it has other partitions by now.
+    changes: Vec<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Plan {
@@ -88,7 +90,7 @@ impl Plan {
         #[cfg(feature = "kafka")]
         check_kafka(bindings)?;
         let mut first_partitions = Vec::with_capacity(graph.nodes.len());
-        let (mut descriptions, mut measures) = (Vec::new(), Vec::new());
+        let (mut descriptions, mut measures, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         let mut partitions = 0;
         for node in &graph.nodes {
             first_partitions.push(partitions);
@@ -99,6 +101,7 @@ impl Plan {
                     partitions += bound.partitions.len() as u32;
                     descriptions.push((source.topic.clone(), bound.description));
                     measures.push((source.topic.clone(), bound.measures));
+                    changes.push(bound.has_changed);
                 }
                 Role::Sink(sink) => {
                     let output = bindings.outputs.get(&sink.topic).ok_or_else(|| unbound("output", &sink.topic))?;
@@ -115,7 +118,13 @@ impl Plan {
             #[cfg(feature = "kafka")]
             kafka_inputs: bindings.kafka_inputs(),
             measures,
+            changes,
         })
+    }
+
+    /// Whether a source has other partitions than are planned.
+    pub fn is_outdated(&self) -> bool {
+        self.changes.iter().any(|has_changed| has_changed())
     }
 
     /// What the state of this plan must look like.

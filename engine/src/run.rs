@@ -54,7 +54,7 @@ const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
 
 /// Runs a plan until its inputs end, somebody stops it, or it cannot go on.
 ///
-/// The plan is made anew before each further attempt: a topic may have got partitions meanwhile.
+/// The plan is made anew where a topic has got partitions meanwhile.
 pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
     let mut plan = make()?;
@@ -99,11 +99,13 @@ pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control
         if options.state.is_some() || shares {
             state = None;
         }
-        match make() {
-            Ok(now) => plan = now,
-            // What is away now may be back when the attempt comes to it.
-            Err(error) if error.kind() == Kind::Unavailable => tracing::debug!(%error, "the old plan is kept"),
-            Err(error) => return Err(error),
+        if plan.is_outdated() {
+            match make() {
+                Ok(now) => plan = now,
+                // The old one still holds for what it has; the next attempt tells again.
+                Err(error) if error.kind() == Kind::Unavailable => tracing::debug!(%error, "the old plan is kept"),
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(Summary {

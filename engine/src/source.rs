@@ -51,6 +51,12 @@ pub trait Source<T>: Send + Sync {
         self.open(partition, None)
     }
 
+    /// Whether it has other partitions than it had when it was bound. A job that goes back to its last commit then binds
+    /// its topics anew.
+    fn has_changed(&self) -> bool {
+        false
+    }
+
     /// What the source knows of itself while it is read, for `GET /metrics`. Called on another thread than those that
     /// read, whenever somebody asks; it must not wait.
     fn measures(&self) -> Vec<Measure> {

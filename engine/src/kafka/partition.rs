@@ -1,6 +1,7 @@
 //! One partition of a topic, being read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use headwater_operators::Timestamp;
@@ -34,6 +35,8 @@ pub(super) struct KafkaPartition<F> {
     pub held_since: Option<Held>,
     /// When the leader was last heard of, where all was read by then.
     pub heard: Option<Instant>,
+    /// Told to the source where the topic has more partitions.
+    pub has_grown: Arc<AtomicBool>,
 }
 
 /// A partition, and of one that has ended its last position only: so its client closes when all have ended, for nobody
@@ -125,7 +128,7 @@ impl<F> KafkaPartition<F> {
         self.client.serve()?;
         // One that ends where the topic ended at the start does not mind what comes after.
         if self.cursor.end.is_none() {
-            self.client.check_partitions()?;
+            self.client.check_partitions().inspect_err(|_| self.has_grown.store(true, Ordering::Relaxed))?;
         }
         if self.cursor.has_ended() {
             return Ok(Poll::End);

@@ -1,6 +1,7 @@
 //! A Kafka topic as a source: which partitions it has, and where each is begun or gone on with.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub struct KafkaSource<T, F> {
     facts: OnceLock<Facts>,
     /// The client that all partitions are read with, on whatever threads. It lives as long as one of them is open.
     reader: Mutex<Shared>,
+    /// The topic has more partitions by now.
+    has_grown: Arc<AtomicBool>,
     records: PhantomData<fn() -> T>,
 }
 
@@ -58,7 +61,14 @@ struct Facts {
 impl<T, F: Decode<T>> KafkaSource<T, F> {
     /// The records of a topic, whose values are in this format.
     pub fn new(topic: KafkaTopic, format: F) -> Self {
-        Self { topic, format, facts: OnceLock::new(), reader: Mutex::default(), records: PhantomData }
+        Self {
+            topic,
+            format,
+            facts: OnceLock::new(),
+            reader: Mutex::default(),
+            has_grown: Arc::default(),
+            records: PhantomData,
+        }
     }
 
     fn facts(&self) -> Result<&Facts> {
@@ -116,6 +126,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
             patience: self.topic.kafka.patience,
             held_since: None,
             heard: None,
+            has_grown: Arc::clone(&self.has_grown),
         })
     }
 
@@ -168,6 +179,10 @@ impl<T: 'static, F: Decode<T>> Source<T> for KafkaSource<T, F> {
         tracing::info!("Kafka topic {} has a new partition {partition}: read from its beginning", self.topic.name);
         let opened = self.open_from(partition, None, &Start::Earliest)?;
         Ok(Box::new(UntilEnd::Reading(Box::new(opened))))
+    }
+
+    fn has_changed(&self) -> bool {
+        self.has_grown.load(Ordering::Relaxed)
     }
 
     fn measures(&self) -> Vec<Measure> {

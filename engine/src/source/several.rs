@@ -51,6 +51,10 @@ impl<T> Source<T> for Several<T> {
         source.open_added(partition)
     }
 
+    fn has_changed(&self) -> bool {
+        self.first.has_changed() || self.others.iter().any(|(_, source)| source.has_changed())
+    }
+
     fn measures(&self) -> Vec<Measure> {
         let others = self.others.iter().flat_map(|(_, source)| source.measures());
         self.first.measures().into_iter().chain(others).collect()
