@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use headwater_state::{BlockLog, Epoch, MemoryStore, Store, recover};
+use headwater_state::{BlockLog, Epoch, MemoryStore, ReplayLog, Store, recover};
 
 #[cfg(feature = "kafka")]
 use crate::kafka::{Changelog, Local, Session, Wanted};
@@ -37,13 +37,33 @@ pub(crate) trait SharedLog: BlockLog {
     fn bytes(&self) -> u64;
 }
 
+/// Where a job's commits are.
+pub(crate) enum Log {
+    /// On this machine alone.
+    Own(Arc<dyn ReplayLog>),
+    /// Where other instances follow it.
+    Shared(Arc<dyn SharedLog>),
+}
+
+impl Log {
+    /// What commits are appended to.
+    pub fn open(&self) -> Arc<dyn BlockLog> {
+        match self {
+            Self::Own(log) => Arc::clone(log) as Arc<dyn BlockLog>,
+            Self::Shared(log) => Arc::clone(log) as Arc<dyn BlockLog>,
+        }
+    }
+
+    pub fn shared(&self) -> Option<&Arc<dyn SharedLog>> {
+        if let Self::Shared(log) = self { Some(log) } else { None }
+    }
+}
+
 /// The state of a job, open.
 pub(crate) struct JobState {
     pub store: Arc<dyn Store>,
-    pub log: Arc<dyn BlockLog>,
+    pub log: Log,
     pub shards: u16,
-    /// The log, where instances share it.
-    pub shared: Option<Arc<dyn SharedLog>>,
     /// Keeps other processes out while it lives.
     _dir: Option<StateDir>,
 }
@@ -96,13 +116,13 @@ impl JobState {
         let _ = control;
         let Some(path) = &options.state else {
             let store = MemoryStore::default();
-            let (log, shards) = (Arc::new(store.clone()), options.shards);
-            return Ok(Some(Self { store: Arc::new(store), log, shards, shared: None, _dir: None }));
+            let (log, shards) = (Log::Own(Arc::new(store.clone())), options.shards);
+            return Ok(Some(Self { store: Arc::new(store), log, shards, _dir: None }));
         };
         let dir = membership.directory(path, plan, options)?;
         let (store, shards) = dir.open_store(plan, options)?;
         let store = Arc::new(store);
-        Ok(Some(Self { store: store.clone(), log: store, shards, shared: None, _dir: Some(dir) }))
+        Ok(Some(Self { store: store.clone(), log: Log::Own(store), shards, _dir: Some(dir) }))
     }
 
     #[cfg(feature = "kafka")]
@@ -156,7 +176,7 @@ impl JobState {
         if let Some(dir) = &dir {
             dir.belongs_to(plan, log.job_id(), session.shards())?;
         }
-        Ok(Some(Self { store, log: log.clone(), shards: session.shards(), shared: Some(log), _dir: dir }))
+        Ok(Some(Self { store, log: Log::Shared(log), shards: session.shards(), _dir: dir }))
     }
 
     /// The state in `open`, opened again where an attempt that failed has closed it.
@@ -180,9 +200,9 @@ impl JobState {
 
     /// Brings the tables level with the log, and gives the last commit. A log that is shared was followed already.
     pub fn level(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
-        match &self.shared {
-            Some(log) => log.last(),
-            None => recover(&*self.store, &*self.log),
+        match &self.log {
+            Log::Own(log) => recover(&*self.store, &**log),
+            Log::Shared(log) => log.last(),
         }
     }
 }

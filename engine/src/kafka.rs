@@ -18,6 +18,7 @@
 //! `plain` (a producer without transactions).
 
 mod admin;
+mod asking;
 mod assembly;
 mod changelog;
 mod checkpoint;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
-use crate::{BlockLog, Bulk, Commit, Epoch, Error, Result, Store};
+use crate::{BlockLog, Bulk, Commit, Epoch, Error, ReplayLog, Result, Store};
 
 /// A call that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,23 @@ impl<S: BlockLog> BlockLog for Faulty<S> {
         due.map_or(Ok(()), |_| Err(failed(Call::Append)))
     }
 
+    fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
+        match self.due(Call::Last) {
+            None => self.inner.last(),
+            Some(_) => Err(failed(Call::Last)),
+        }
+    }
+
+    fn trim(&self, epoch: Epoch) -> Result<()> {
+        let due = self.due(Call::Trim);
+        if matches!(due, None | Some(Done::All)) {
+            self.inner.trim(epoch)?;
+        }
+        due.map_or(Ok(()), |_| Err(failed(Call::Trim)))
+    }
+}
+
+impl<S: ReplayLog> ReplayLog for Faulty<S> {
     fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
         let Some(done) = self.due(Call::Read) else { return self.inner.read(after, visit) };
         let mut commits = Vec::new();
@@ -165,20 +182,5 @@ impl<S: BlockLog> BlockLog for Faulty<S> {
         };
         commits.into_iter().take(visited).try_for_each(visit)?;
         Err(failed(Call::Read))
-    }
-
-    fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
-        match self.due(Call::Last) {
-            None => self.inner.last(),
-            Some(_) => Err(failed(Call::Last)),
-        }
-    }
-
-    fn trim(&self, epoch: Epoch) -> Result<()> {
-        let due = self.due(Call::Trim);
-        if matches!(due, None | Some(Done::All)) {
-            self.inner.trim(epoch)?;
-        }
-        due.map_or(Ok(()), |_| Err(failed(Call::Trim)))
     }
 }

@@ -22,6 +22,7 @@ mod memory;
 #[cfg(feature = "rocks")]
 mod rocks;
 mod rotation;
+mod save;
 mod scan;
 pub mod shape;
 mod shard;
@@ -44,10 +45,11 @@ pub use memory::MemoryStore;
 #[cfg(feature = "rocks")]
 pub use rocks::{RocksOptions, RocksStore};
 pub use rotation::Rotation;
+pub use save::save_file;
 pub use scan::Scan;
 pub use shard::{Epoch, Shard};
 pub use state::{Lookup, RowKeys, SlotId, State};
-pub use store::{Block, BlockLog, Commit, Store};
+pub use store::{Block, BlockLog, Commit, ReplayLog, Store};
 pub use table::{Namespace, Table, TableSpec, Value, end_of_prefix};
 pub use text::Text;
 pub use write_behind::{WriteBehind, WriteBehindOptions, recover, recover_in_slices};

@@ -1,14 +1,15 @@
 //! What a state directory holds and for whom, so that a pipeline that does not fit it is refused before it reads a byte.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Error, Kind, Result, TableSpec};
+use crate::save::{failed, save_file};
+use crate::{Error, Result, TableSpec};
 
 /// The identity of a job's state: kept beside the state, compared with the job at every start.
 ///
@@ -234,12 +235,7 @@ impl Manifest {
     /// # Errors
     /// `Unavailable` where the disk is full or fails, `Config` where it may not be written.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        let (file, next) = (dir.join(Self::FILE), dir.join(format!("{}.next", Self::FILE)));
-        let bytes = self.to_bytes()?;
-        write_synced(&next, &bytes).map_err(|error| failed("write", &next, error))?;
-        fs::rename(&next, &file).map_err(|error| failed("write", &file, error))?;
-        // Only now does the directory, too, say so after a loss of power.
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| failed("sync", dir, error))
+        save_file(dir, Self::FILE, &self.to_bytes()?)
     }
 }
 
@@ -269,22 +265,4 @@ fn other_format(stored: u32, ours: u32) -> Error {
 
 fn unreadable(error: serde_json::Error) -> Error {
     Error::corrupt("manifest is not readable").caused_by(error)
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn failed(verb: &str, path: &Path, error: io::Error) -> Error {
-    if let io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded = error.kind() {
-        let message = format!("{verb} {}: the disk is full; free some space and start again", path.display());
-        return Error::unavailable(message).caused_by(error);
-    }
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => Kind::Config,
-        _ => Kind::Unavailable,
-    };
-    Error::new(kind, format!("{verb} {}", path.display())).caused_by(error)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{BlockLog, Bulk, Commit, Epoch, Error, Result, Store, end_of_prefix, envelope};
+use crate::{BlockLog, Bulk, Commit, Epoch, Error, ReplayLog, Result, Store, end_of_prefix, envelope};
 
 /// A [`Store`] and a [`BlockLog`] in memory. A clone is the same store, so it stands for a directory that outlives
 /// the process.
@@ -101,12 +101,6 @@ impl BlockLog for MemoryStore {
         Ok(())
     }
 
-    fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
-        // Copied, so that `visit` may call the store.
-        let commits: Vec<Commit> = self.held().log.range(after.next()..).map(|(_, commit)| commit.clone()).collect();
-        commits.into_iter().try_for_each(visit)
-    }
-
     fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
         Ok(self.held().last.clone())
     }
@@ -114,5 +108,13 @@ impl BlockLog for MemoryStore {
     fn trim(&self, epoch: Epoch) -> Result<()> {
         self.held().log.retain(|&at, _| at > epoch);
         Ok(())
+    }
+}
+
+impl ReplayLog for MemoryStore {
+    fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
+        // Copied, so that `visit` may call the store.
+        let commits: Vec<Commit> = self.held().log.range(after.next()..).map(|(_, commit)| commit.clone()).collect();
+        commits.into_iter().try_for_each(visit)
     }
 }

@@ -44,23 +44,17 @@ pub trait Store: Send + Sync {
 
 /// The log of what was committed.
 pub trait BlockLog: Send + Sync {
-    /// Makes `commit` durable as a whole. It is visible to [`read`](Self::read) in full or not at all.
+    /// Makes `commit` durable as a whole. It is visible to [`read`](ReplayLog::read) in full or not at all.
     ///
     /// # Errors
     /// `Unavailable` when the disk is full or fails: the commit's outcome is then unknown until the log is reopened.
     /// `Bug` where it does not follow the last commit, or where its blocks are not of its epoch and in order.
     fn append(&self, commit: &Commit) -> Result<()>;
 
-    /// Visits the retained commits after `after`, oldest first.
-    ///
-    /// # Errors
-    /// `Corrupt` when a block's checksum does not hold or a commit lacks a block, or what `visit` returns.
-    fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()>;
-
     /// The newest commit's epoch and marker. It is kept when everything is trimmed.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// `Corrupt` where it cannot be read.
     fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>>;
 
     /// Forgets the blocks through `epoch`. The newest marker stays. Reopening may bring them back: a log may write a
@@ -69,6 +63,15 @@ pub trait BlockLog: Send + Sync {
     /// # Errors
     /// `Unavailable` when the disk fails.
     fn trim(&self, epoch: Epoch) -> Result<()>;
+}
+
+/// A log that gives back what was committed, for [`recover`](crate::recover).
+pub trait ReplayLog: BlockLog {
+    /// Visits the retained commits after `after`, oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt` when a block's checksum does not hold or a commit lacks a block, or what `visit` returns.
+    fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()>;
 }
 
 /// One epoch's changes, and the marker that says where everything stands after them.

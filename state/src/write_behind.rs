@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::{BlockLog, Bulk, Commit, Epoch, Error, Kind, Result, Store};
+use crate::{BlockLog, Bulk, Commit, Epoch, Error, Kind, ReplayLog, Result, Store};
 
 /// Bytes of blocks that [`recover`] merges at once.
 const RECOVER_SLICE_BYTES: usize = 64 * 1024 * 1024;
@@ -284,7 +284,7 @@ fn bytes_of(commit: &Commit) -> usize {
 ///
 /// # Errors
 /// `Corrupt` where the log ends before the tables or lacks a commit; what the log and the store report.
-pub fn recover(store: &dyn Store, log: &dyn BlockLog) -> Result<Option<(Epoch, Vec<u8>)>> {
+pub fn recover(store: &dyn Store, log: &dyn ReplayLog) -> Result<Option<(Epoch, Vec<u8>)>> {
     recover_in_slices(store, log, RECOVER_SLICE_BYTES)
 }
 
@@ -294,7 +294,7 @@ pub fn recover(store: &dyn Store, log: &dyn BlockLog) -> Result<Option<(Epoch, V
 /// As [`recover`].
 pub fn recover_in_slices(
     store: &dyn Store,
-    log: &dyn BlockLog,
+    log: &dyn ReplayLog,
     slice_bytes: usize,
 ) -> Result<Option<(Epoch, Vec<u8>)>> {
     let last = log.last()?;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use headwater_state::faulty::{Call, Done, Fault, Faulty};
 use headwater_state::{
-    BlockLog, Bulk, Epoch, Kind, MemoryStore, Namespace, Store, WriteBehind, WriteBehindOptions, recover,
-    recover_in_slices,
+    BlockLog as _, Bulk, Epoch, Kind, MemoryStore, Namespace, ReplayLog, Store, WriteBehind, WriteBehindOptions,
+    recover, recover_in_slices,
 };
 use history::random_histories_equal_the_model;
 use support::*;
@@ -20,7 +20,7 @@ const NONE: Namespace = Namespace::NONE;
 
 /// Somewhere that outlives a store: a directory, or memory that is shared.
 trait Site {
-    type Kept: Store + BlockLog + 'static;
+    type Kept: Store + ReplayLog + 'static;
 
     fn new() -> Self;
     /// Opens what is there; only after the last one was dropped.
@@ -198,7 +198,7 @@ fn an_older_bulk_is_refused<S: Site>() {
     assert_eq!(error.to_string(), "bulk ends at commit 6, the tables are at 7");
 }
 
-fn read_all(log: &dyn BlockLog, after: u64) -> Vec<headwater_state::Commit> {
+fn read_all(log: &dyn ReplayLog, after: u64) -> Vec<headwater_state::Commit> {
     let mut commits = Vec::new();
     log.read(Epoch(after), &mut |commit| {
         commits.push(commit);

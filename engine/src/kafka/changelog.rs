@@ -16,8 +16,9 @@ use super::checkpoint::Checkpoint;
 use super::ffi::GroupOffset;
 use super::marker::{self, BLOCK, Marker, Token, VERSION};
 use super::opening::Found;
-use super::position::{Identity, Position};
+use super::position::Identity;
 use super::session::{Local, Session};
+use super::source_offsets::group_offset;
 use super::transactions::Transactions;
 use super::wanted::Wanted;
 use crate::commit_record::CommitRecord;
@@ -232,7 +233,7 @@ impl Changelog {
         let positions = CommitRecord::read(&commit.marker)?.positions;
         for (name, position) in &positions {
             if is_full || log.offsets.get(name) != Some(position) {
-                offsets.extend(self.source_offset(name, position, &token));
+                offsets.extend(group_offset(name, position, &self.identity, &token));
             }
         }
         let committing = self.session.membership.commit(self.term)?;
@@ -313,9 +314,8 @@ fn take_over(session: &Session, term: u64, fresh: bool, progress: &Progress) -> 
     let began = clock::now();
     std::thread::scope(|scope| {
         // Their first questions take as long as the id.
-        for isolation in ["read_uncommitted", "read_committed"] {
-            scope.spawn(move || session.prime(isolation));
-        }
+        scope.spawn(|| session.prime(session.anybody()));
+        scope.spawn(|| session.prime(session.stable()));
         let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
         tracing::debug!(took = ?clock::now() - began, "took the transactional id");
         Ok((transactions, session.find(term, fresh, progress)?))
@@ -336,20 +336,6 @@ impl Log {
     }
 }
 
-impl Changelog {
-    /// The offset of a source partition as tools of Kafka see it; the job itself goes by the marker. `None` for what is
-    /// no topic of this cluster.
-    fn source_offset(&self, name: &str, position: &str, token: &Token) -> Option<GroupOffset> {
-        let position = Position::parse(position).ok()?;
-        if position.identity.cluster != self.identity.cluster {
-            return None;
-        }
-        let topic = CString::new(position.identity.name?).ok()?;
-        let partition = name.rsplit_once('/')?.1.parse().ok()?;
-        Some(GroupOffset { topic, partition, offset: position.offset, metadata: token.to_string() })
-    }
-}
-
 impl BlockLog for Changelog {
     fn append(&self, commit: &Commit) -> Result<()> {
         let mut log = self.log();
@@ -358,19 +344,6 @@ impl BlockLog for Changelog {
             return Err(Error::bug(format!("commit {} does not follow the log's last", commit.epoch)));
         }
         self.write(&mut log, commit)
-    }
-
-    fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
-        let client = self.session.client()?;
-        let asker = self.session.asker("read_committed")?;
-        let lows = self.session.offsets(asker, rdkafka::Offset::Beginning)?;
-        let ends = self.session.offsets(asker, rdkafka::Offset::End)?;
-        let mut reader = super::reader::Reader::new(client, &self.session.state_topic(), &lows, true, after)?;
-        reader.read_to(&ends);
-        while let Some(commit) = reader.next(&|| false)? {
-            visit(commit)?;
-        }
-        Ok(())
     }
 
     fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>> {

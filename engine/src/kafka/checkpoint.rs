@@ -1,9 +1,8 @@
 //! How far the tables of this directory have followed the changelog: a file beside the database.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use headwater_state::Epoch;
+use headwater_state::{Epoch, save_file};
 use serde::{Deserialize, Serialize};
 
 use super::assembly::LastMarker;
@@ -58,15 +57,10 @@ impl Checkpoint {
     }
 
     /// # Errors
-    /// `Unavailable` where the disk is full or fails.
+    /// As [`save_file`].
     pub fn save(&self, directory: &Path) -> Result<()> {
-        let failed = |error: std::io::Error| {
-            Error::unavailable(format!("write {} in {}", FILE, directory.display())).caused_by(error)
-        };
-        let beside: PathBuf = directory.join(format!("{FILE}.new"));
-        let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        let mut file = std::fs::File::create(&beside).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&beside, directory.join(FILE)).map_err(failed)
+        let text = serde_json::to_vec(self);
+        let text = text.map_err(|error| Error::bug("a checkpoint cannot be written").caused_by(error))?;
+        save_file(directory, FILE, &text)
     }
 }

@@ -3,23 +3,19 @@
 //! The order matters: fence, then the committed tokens, then the end of the changelog. Read the other way round, a
 //! commit that happens in between is lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use headwater_state::{Epoch, crash};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rdkafka::Offset;
 
 use super::assembly::LastMarker;
-use super::errors::refused_options;
 use super::filling::fill;
 use super::marker::Token;
-use super::options::Role;
 use super::patience::{Patience, remedy};
 use super::position::Identity;
 use super::reader::Reader;
 use super::session::{Local, Session, save};
-use super::told::Told;
 use super::transactions::fence;
 use super::wanted::Wanted;
 use crate::progress::Progress;
@@ -27,11 +23,7 @@ use crate::{Error, Kind, Result, clock};
 
 /// Opening waits so long for transactions that others have open.
 const PATIENCE: Duration = Duration::from_secs(120);
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
-
-/// Asks about offsets, and reads what is not committed.
-pub(super) type Asker = BaseConsumer<Told>;
 
 /// What is committed.
 pub(super) struct Found {
@@ -79,60 +71,57 @@ impl Session {
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open.
     pub(super) fn find(&self, term: u64, fresh: bool, progress: &Progress) -> Result<Found> {
-        let anybody = self.asker("read_uncommitted")?;
-        let stable = self.asker("read_committed")?;
         let mut patience = Patience::new(progress, PATIENCE);
         let mut fenced = BTreeSet::new();
         loop {
             self.membership.check(term)?;
-            // 1. Whoever wrote last and is gone can write no more.
-            let before = self.tokens(anybody, fresh)?;
-            let writers = self.open_writers(anybody, stable)?;
-            let mut strangers: BTreeSet<String> = before.iter().flatten().map(|token| token.owner.clone()).collect();
-            strangers.extend(writers.iter().cloned());
-            strangers.remove(&self.transactional_id());
-            strangers.retain(|writer| !fenced.contains(writer));
-            if !strangers.is_empty() {
-                let members = self.membership.members()?;
-                for writer in &strangers {
-                    let instance = writer.strip_prefix(&format!("{}/", self.job)).unwrap_or(writer);
-                    if !members.iter().any(|member| member == instance) {
-                        tracing::info!(writer, "fencing an instance that is gone");
-                        fence(&self.kafka, writer, &self.instance)?;
-                        crash::point("kafka.fenced");
-                        fenced.insert(writer.clone());
-                    }
+            match self.look(&mut fenced, term, fresh)? {
+                Ok(found) => return Ok(found),
+                Err(what) => patience.wait_for(what, || remedy(self.kafka.brokers()))?,
+            }
+            clock::wait(AGAIN, || false);
+        }
+    }
+
+    /// Goes through steps 1 to 3 once. What was found, or what is to be waited for.
+    fn look(&self, fenced: &mut BTreeSet<String>, term: u64, fresh: bool) -> Result<Result<Found, String>> {
+        let (anybody, stable) = (self.anybody()?, self.stable()?);
+        // 1. Whoever wrote last and is gone can write no more.
+        let before = self.tokens(anybody, fresh)?;
+        let writers = self.open_writers(anybody, stable)?;
+        let mut strangers: BTreeSet<String> = before.iter().flatten().map(|token| token.owner.clone()).collect();
+        strangers.extend(writers.iter().cloned());
+        strangers.remove(&self.transactional_id());
+        strangers.retain(|writer| !fenced.contains(writer));
+        if !strangers.is_empty() {
+            let members = self.membership.members()?;
+            for writer in &strangers {
+                let instance = writer.strip_prefix(&format!("{}/", self.job)).unwrap_or(writer);
+                if !members.iter().any(|member| member == instance) {
+                    tracing::info!(writer, "fencing an instance that is gone");
+                    fence(&self.kafka, writer, &self.instance)?;
+                    crash::point("kafka.fenced");
+                    fenced.insert(writer.clone());
                 }
             }
-            // 2. What is committed, which cannot change behind our back any more.
-            let Some(tokens) = self.stable_tokens(stable, fresh)? else {
-                let what = format!("the offsets of group {}: a transaction on them is open", self.job);
-                patience.wait_for(what, || remedy(self.kafka.brokers()))?;
-                clock::wait(AGAIN, || false);
-                continue;
-            };
-            if tokens != before {
-                patience.wait_for("commits that go on: another instance of the job writes", || {
-                    remedy(self.kafka.brokers())
-                })?;
-                clock::wait(AGAIN, || false);
-                continue;
-            }
-            // 3. The end of the log, after that.
-            let ends = self.offsets(stable, Offset::End)?;
-            let true_ends = self.offsets(anybody, Offset::End)?;
-            let is_open = |(_, (stable, end)): &(usize, (&i64, &i64))| stable < end;
-            let open = ends.iter().zip(&true_ends).enumerate().filter(is_open).map(|(shard, _)| shard);
-            let open: Vec<usize> = open.collect();
-            if !open.is_empty() {
-                let writers = if writers.is_empty() { &strangers } else { &writers };
-                let what = format!("a transaction of {writers:?} on {} {open:?} that is open", self.state_topic());
-                patience.wait_for(what, || remedy(self.kafka.brokers()))?;
-                clock::wait(AGAIN, || false);
-                continue;
-            }
-            return Ok(Found { term, tokens, ends });
         }
+        // 2. What is committed, which cannot change behind our back any more.
+        let Some(tokens) = self.stable_tokens(stable, fresh)? else {
+            return Ok(Err(format!("the offsets of group {}: a transaction on them is open", self.job)));
+        };
+        if tokens != before {
+            return Ok(Err("commits that go on: another instance of the job writes".to_owned()));
+        }
+        // 3. The end of the log, after that.
+        let ends = self.offsets(stable, Offset::End)?;
+        let true_ends = self.offsets(anybody, Offset::End)?;
+        let is_open = |shard: &usize| ends[*shard] < true_ends[*shard];
+        let open: Vec<usize> = (0..ends.len()).filter(is_open).collect();
+        if open.is_empty() {
+            return Ok(Ok(Found { term, tokens, ends }));
+        }
+        let writers = if writers.is_empty() { &strangers } else { &writers };
+        Ok(Err(format!("a transaction of {writers:?} on {} {open:?} that is open", self.state_topic())))
     }
 
     /// Brings the tables level with the changelog. Step 4.
@@ -232,7 +221,7 @@ impl Session {
             }
             let say = |token: &Option<Token>| token.as_ref().map_or("nothing".to_owned(), |token| format!("`{token}`"));
             // The next owner may have come in between.
-            let now = self.tokens(self.asker("read_committed")?, false)?;
+            let now = self.tokens(self.stable()?, false)?;
             if now.get(shard) != Some(token) {
                 return Err(Error::new(Kind::Fenced, format!("{topic}[{shard}] was taken over while it was read")));
             }
@@ -252,143 +241,6 @@ impl Session {
             );
         }
         Ok(())
-    }
-
-    /// Has one who asks connect, and find out whom to ask.
-    pub(super) fn prime(&self, isolation: &str) {
-        if let Ok(asker) = self.asker(isolation) {
-            // What it answers now may change: it is asked again.
-            drop(self.stable_tokens(asker, true));
-        }
-    }
-
-    pub(super) fn asker(&self, isolation: &str) -> Result<&Asker> {
-        let place = &self.askers[usize::from(isolation == "read_committed")];
-        if let Some(asker) = place.get() {
-            // What was reported meanwhile is known from elsewhere.
-            while asker.poll(Duration::ZERO).is_some() {}
-            return Ok(asker);
-        }
-        let options = [
-            ("group.id", self.job.clone()),
-            ("client.id", format!("{}-asks", self.instance)),
-            ("reconnect.backoff.max.ms", "1000".to_owned()),
-        ];
-        let mut config = self.kafka.client_config(Role::Consumer, &options)?;
-        config.set("isolation.level", isolation);
-        let asker = config.create_with_context(Told::default()).map_err(|error| refused_options(&error))?;
-        Ok(place.get_or_init(|| asker))
-    }
-
-    /// The newest commit that the group knows of.
-    pub(super) fn newest_commit(&self) -> Result<u64> {
-        let tokens = self.tokens(self.asker("read_uncommitted")?, true)?;
-        Ok(tokens.iter().flatten().map(|token| token.epoch).max().unwrap_or_default())
-    }
-
-    /// The committed tokens, pending ones not.
-    fn tokens(&self, asker: &Asker, fresh: bool) -> Result<Vec<Option<Token>>> {
-        self.stable_tokens(asker, fresh)?
-            .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
-    }
-
-    /// The same; `None` while a transaction on them is open.
-    fn stable_tokens(&self, asker: &Asker, fresh: bool) -> Result<Option<Vec<Option<Token>>>> {
-        let topic = self.state_topic();
-        let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
-        list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
-        let offsets = match asker.committed_offsets(list, ANSWER_TIMEOUT) {
-            Ok(offsets) => offsets,
-            Err(error) => {
-                tracing::debug!(%error, "no offsets yet");
-                return Ok(None);
-            }
-        };
-        let mut tokens = vec![None; usize::from(self.shards)];
-        for element in offsets.elements() {
-            if element.error().is_err() {
-                return Ok(None);
-            }
-            let Ok(shard) = usize::try_from(element.partition()) else { continue };
-            if !matches!(element.offset(), Offset::Offset(_)) {
-                continue;
-            }
-            let token = Token::parse(element.metadata());
-            if token.is_none() && !fresh {
-                return Err(Error::config(format!(
-                    "the offset of {topic}[{shard}] in group {} was set by somebody else; it is the job's own: start over \
-                     with --fresh, or go on from the last commit after: kafka-consumer-groups --delete-offsets --group {} \
-                     --topic {topic}",
-                    self.job, self.job
-                )));
-            }
-            tokens[shard] = token;
-        }
-        Ok(Some(tokens))
-    }
-
-    /// Where the partitions of the changelog begin (`Offset::Beginning`) or end (`Offset::End`): for a reader of what is
-    /// committed, where the first transaction is that is open.
-    pub(super) fn offsets(&self, asker: &Asker, which: Offset) -> Result<Vec<i64>> {
-        let topic = self.state_topic();
-        let failed = |cause: String| Error::unavailable(format!("Kafka does not tell the offsets of {topic}: {cause}"));
-        let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
-        for number in 0..i32::from(self.shards) {
-            list.add_partition_offset(&topic, number, which).map_err(|error| failed(error.to_string()))?;
-        }
-        // The two are times, too: one request for all.
-        let found = asker.offsets_for_times(list, ANSWER_TIMEOUT).map_err(|error| failed(error.to_string()))?;
-        let mut offsets = vec![0; usize::from(self.shards)];
-        for element in found.elements() {
-            element.error().map_err(|error| failed(error.to_string()))?;
-            let place = usize::try_from(element.partition()).ok().and_then(|at| offsets.get_mut(at));
-            match (place, element.offset()) {
-                (Some(place), Offset::Offset(offset)) => *place = offset,
-                // An empty partition.
-                (Some(_), Offset::End | Offset::Beginning) => {}
-                (_, other) => return Err(failed(format!("{other:?}"))),
-            }
-        }
-        Ok(offsets)
-    }
-
-    /// The transactional ids that have written to the changelog and not ended their transaction.
-    fn open_writers(&self, anybody: &Asker, stable: &Asker) -> Result<BTreeSet<String>> {
-        let topic = self.state_topic();
-        let stable = self.offsets(stable, Offset::End)?;
-        let ends = self.offsets(anybody, Offset::End)?;
-        let mut open: BTreeMap<i32, i64> = BTreeMap::new();
-        let mut list = TopicPartitionList::new();
-        for (number, (from, end)) in (0i32..).zip(stable.iter().zip(&ends)) {
-            if from < end {
-                open.insert(number, *end);
-                list.add_partition_offset(&topic, number, Offset::Offset(*from))
-                    .map_err(|error| Error::bug("an offset is out of range").caused_by(error))?;
-            }
-        }
-        let mut writers = BTreeSet::new();
-        if open.is_empty() {
-            return Ok(writers);
-        }
-        anybody.assign(&list).map_err(|error| Error::bug("librdkafka does not assign").caused_by(error))?;
-        let deadline = clock::now() + Duration::from_secs(3);
-        // One record of each partition names the writer: a shard has one owner at a time.
-        while !open.is_empty() && clock::now() < deadline {
-            match anybody.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => {
-                    if let Some(key) = message.key() {
-                        writers.insert(String::from_utf8_lossy(key).into_owned());
-                    }
-                    open.remove(&message.partition());
-                }
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
-                    open.remove(&partition);
-                }
-                Some(Err(_)) | None => {}
-            }
-        }
-        anybody.unassign().map_err(|error| Error::bug("librdkafka does not unassign").caused_by(error))?;
-        Ok(writers)
     }
 }
 

@@ -15,13 +15,12 @@ pub(super) struct Patience<'a> {
     limit: Duration,
     said: Instant,
     has_said: bool,
-    waiting_for: String,
 }
 
 impl<'a> Patience<'a> {
     pub fn new(progress: &'a Progress, limit: Duration) -> Self {
         let began = clock::now();
-        Self { progress, began, limit, said: began, has_said: false, waiting_for: String::new() }
+        Self { progress, began, limit, said: began, has_said: false }
     }
 
     /// Says what is waited for, now and then. `remedy` ends the error.
@@ -29,22 +28,17 @@ impl<'a> Patience<'a> {
     /// # Errors
     /// `Unavailable` where it has taken too long.
     pub fn wait_for(&mut self, what: impl Into<String>, remedy: impl FnOnce() -> String) -> Result<()> {
-        self.waiting_for = what.into();
+        let what = what.into();
         let now = clock::now();
         let waited = now - self.began;
         if waited >= self.limit {
-            return Err(Error::unavailable(format!(
-                "waited {} s for {}; {}",
-                waited.as_secs(),
-                self.waiting_for,
-                remedy()
-            )));
+            return Err(Error::unavailable(format!("waited {} s for {what}; {}", waited.as_secs(), remedy())));
         }
         if now - self.said >= SAY_EVERY {
             self.said = now;
             self.has_said = true;
-            tracing::warn!("waiting for {} since {} s", self.waiting_for, waited.as_secs());
-            self.progress.enter(Phase::Waiting(self.waiting_for.clone()));
+            tracing::warn!("waiting for {what} since {} s", waited.as_secs());
+            self.progress.enter(Phase::Waiting(what));
         }
         Ok(())
     }

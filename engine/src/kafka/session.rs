@@ -9,13 +9,12 @@ use headwater_state::{Bulk, Commit, Epoch, Store};
 use rdkafka::Offset;
 
 use super::admin::Admin;
+use super::asking::Asker;
 use super::checkpoint::Checkpoint;
 use super::client::Client;
 use super::config::Kafka;
-use super::input::KafkaTopic;
 use super::internal_topics;
 use super::membership::{Membership, lock_topic};
-use super::opening::Asker;
 use super::reader::Reader;
 use super::wanted::Wanted;
 use crate::plan::Plan;
@@ -119,13 +118,9 @@ impl Session {
         format!("{}/{}", self.job, self.instance)
     }
 
-    fn topic(&self) -> KafkaTopic {
-        self.kafka.topic(self.state_topic())
-    }
-
     /// Connects to read the changelog.
     pub(super) fn client(&self) -> Result<Client> {
-        Client::to_read(&self.topic(), usize::from(self.shards))
+        Client::to_read(&self.kafka.topic(self.state_topic()), usize::from(self.shards))
     }
 
     /// Whether tables that are as far as `checkpoint` says can follow the changelog; if not, why.
@@ -146,7 +141,7 @@ impl Session {
         if checkpoint.shards.len() != usize::from(self.shards) {
             return Ok(Err("what was written down of them is of other shards".to_owned()));
         }
-        let asker = self.asker("read_committed")?;
+        let asker = self.stable()?;
         let (lows, highs) = (self.offsets(asker, Offset::Beginning)?, self.offsets(asker, Offset::End)?);
         for (number, (offset, _)) in checkpoint.shards.iter().enumerate() {
             let (low, high) = (lows[number], highs[number]);
@@ -215,7 +210,7 @@ impl Session {
                 Some(tail) => tail,
                 none => {
                     // Who takes over asks both.
-                    self.asker("read_uncommitted")?;
+                    self.anybody()?;
                     let reader = self.reader(local)?;
                     none.insert(Tail { reader, held: Vec::new(), bytes: 0, since: clock::now() })
                 }
@@ -238,7 +233,7 @@ impl Session {
                 Ok(reader)
             }
             _ => {
-                let lows = self.offsets(self.asker("read_committed")?, Offset::Beginning)?;
+                let lows = self.offsets(self.stable()?, Offset::Beginning)?;
                 Reader::new(client, &topic, &lows, true, local.store.durable())
             }
         }
@@ -266,7 +261,7 @@ impl Tail {
         stopping: &dyn Fn() -> bool,
     ) -> Result<()> {
         // By another connection than the reader's, where questions wait behind fetches.
-        let ends = session.offsets(session.asker("read_committed")?, Offset::End)?;
+        let ends = session.offsets(session.stable()?, Offset::End)?;
         self.reader.read_to(&ends);
         while let Some(commit) = self.reader.next(stopping)? {
             if self.held.is_empty() {

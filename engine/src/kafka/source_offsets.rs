@@ -2,13 +2,15 @@
 //! who resets them expects that it makes a difference.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::asking::ANSWER_TIMEOUT;
+use super::ffi::GroupOffset;
 use super::marker::Token;
-use super::opening::ANSWER_TIMEOUT;
-use super::position::Position;
+use super::position::{Identity, Position};
 use super::session::Session;
 use crate::commit_record::CommitRecord;
 use crate::{Error, Result};
@@ -50,7 +52,7 @@ impl Session {
     /// `Config` where somebody else has set one; `Corrupt` where the job has, and the changelog knows of no commit.
     pub(super) fn check_sources(&self, last: Option<&CommitRecord>) -> Result<()> {
         let positions = last.map(positions);
-        let asker = self.asker("read_committed")?;
+        let asker = self.stable()?;
         for (topic, partitions) in &self.sources {
             let mut list = TopicPartitionList::new();
             list.add_partition_range(topic, 0, partitions - 1);
@@ -103,11 +105,27 @@ impl Session {
 /// Offsets of a commit by Kafka topic and partition.
 fn positions(record: &CommitRecord) -> BTreeMap<(String, i32), i64> {
     let of = |(name, text): (&String, &String)| {
-        let position = Position::parse(text).ok()?;
-        let partition = name.rsplit_once('/')?.1.parse().ok()?;
+        let (partition, position) = place(name, text)?;
         Some(((position.identity.name?, partition), position.offset))
     };
     record.positions.iter().filter_map(of).collect()
+}
+
+/// The partition and the position in it of a source partition; `None` where it is none of Kafka.
+fn place(name: &str, text: &str) -> Option<(i32, Position)> {
+    let position = Position::parse(text).ok()?;
+    Some((name.rsplit_once('/')?.1.parse().ok()?, position))
+}
+
+/// The offset of a source partition as tools of Kafka see it; the job itself goes by the marker. `None` for what is no
+/// topic of the cluster that `here` is in.
+pub(super) fn group_offset(name: &str, text: &str, here: &Identity, token: &Token) -> Option<GroupOffset> {
+    let (partition, position) = place(name, text)?;
+    if position.identity.cluster != here.cluster {
+        return None;
+    }
+    let topic = CString::new(position.identity.name?).ok()?;
+    Some(GroupOffset { topic, partition, offset: position.offset, metadata: token.to_string() })
 }
 
 #[cfg(test)]

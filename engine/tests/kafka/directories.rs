@@ -8,19 +8,10 @@ use super::broker::Broker;
 use super::commits::{Counting, Instance};
 use super::operator::{copy_directory, tables};
 
-/// A job that has counted 1000 numbers, and has 100 more to read.
-fn counted(broker: &Broker, name: &str) -> Counting {
-    let counting = Counting::over(broker, name, 1);
-    broker.write(counting.input_name(), 0, 0..1000);
-    counting.run("a", 1000);
-    broker.write(counting.input_name(), 0, 1000..1100);
-    counting
-}
-
 #[test]
 fn the_directory_of_another_job_is_refused() {
     let broker = Broker::shared();
-    let counting = counted(broker, "other-id");
+    let counting = Counting::begun(broker, "other-id");
     let file = counting.state("a").join("changelog.json");
     let mut checkpoint: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     checkpoint["job"] = "0123456789abcdef".into();
@@ -28,7 +19,7 @@ fn the_directory_of_another_job_is_refused() {
     let error = counting.refused("a");
     assert!(error.kind() == Kind::Config && error.to_string().contains("another job with the same name"), "{error}");
     // One of another name is refused by its manifest.
-    let other = counted(broker, "other-name");
+    let other = Counting::begun(broker, "other-name");
     copy_directory(&other.state("a"), &counting.state("a"));
     let error = counting.refused("a");
     assert!(error.kind() == Kind::Config && error.to_string().contains("job: was other-name"), "{error}");
@@ -39,7 +30,7 @@ fn the_directory_of_another_job_is_refused() {
 #[test]
 fn tables_that_are_older_than_their_checkpoint_are_made_anew() {
     let broker = Broker::shared();
-    let counting = counted(broker, "older");
+    let counting = Counting::begun(broker, "older");
     copy_directory(&counting.state("a").join("db"), &counting.directory.path().join("db"));
     counting.run("a", 1100);
     copy_directory(&counting.directory.path().join("db"), &counting.state("a").join("db"));
@@ -52,7 +43,7 @@ fn tables_that_are_older_than_their_checkpoint_are_made_anew() {
 #[test]
 fn a_whole_directory_that_is_older_reads_on() {
     let broker = Broker::shared();
-    let counting = counted(broker, "whole-older");
+    let counting = Counting::begun(broker, "whole-older");
     copy_directory(&counting.state("a"), &counting.state("old"));
     counting.run("a", 1100);
     broker.write(counting.input_name(), 0, 1100..1200);
@@ -66,7 +57,7 @@ fn a_whole_directory_that_is_older_reads_on() {
 #[test]
 fn a_damaged_checkpoint_makes_the_tables_anew() {
     let broker = Broker::shared();
-    let counting = counted(broker, "damaged");
+    let counting = Counting::begun(broker, "damaged");
     for (round, text) in ["", "{", "{\"epoch\": 3}"].into_iter().enumerate() {
         fs::write(counting.state("a").join("changelog.json"), text).unwrap();
         let numbers = 1100 + round as u64 * 10;
@@ -80,7 +71,7 @@ fn a_damaged_checkpoint_makes_the_tables_anew() {
 #[test]
 fn the_directory_of_a_job_that_commits_elsewhere_is_refused() {
     let broker = Broker::shared();
-    let counting = counted(broker, "kinds");
+    let counting = Counting::begun(broker, "kinds");
     let here = |options: &mut RunOptions| (options.transactions, options.leave) = (None, true);
     let files = |state: &str, input: Input| {
         let mut options = counting.options(&counting.state(state));
@@ -106,7 +97,7 @@ fn the_directory_of_a_job_that_commits_elsewhere_is_refused() {
 #[test]
 fn starting_over_is_exact_and_old_directories_stay_old() {
     let broker = Broker::shared();
-    let counting = counted(broker, "fresh");
+    let counting = Counting::begun(broker, "fresh");
     copy_directory(&counting.state("a"), &counting.state("old"));
     counting.start_over("a", 1100);
     broker.write(counting.input_name(), 0, 1100..1200);

@@ -6,19 +6,10 @@ use super::broker::Broker;
 use super::commits::{Counted, Counting, Instance, Into_};
 use super::running::wait_until;
 
-/// A job that has counted 1000 numbers.
-fn counted(broker: &Broker, name: &str) -> Counting {
-    let counting = Counting::over(broker, name, 1);
-    broker.write(counting.input_name(), 0, 0..1000);
-    counting.run("a", 1000);
-    broker.write(counting.input_name(), 0, 1000..1100);
-    counting
-}
-
 #[test]
 fn offsets_that_were_forgotten_are_not_needed() {
     let broker = Broker::shared();
-    let counting = counted(broker, "forgotten");
+    let counting = Counting::begun(broker, "forgotten");
     let state = counting.state_topic();
     // Of one partition first: they are not forgotten at the same time.
     broker.delete_offsets(&counting.name, &format!("{state}:2"));
@@ -38,7 +29,7 @@ fn offsets_that_were_forgotten_are_not_needed() {
 #[test]
 fn offsets_of_the_changelog_are_the_job_s_own() {
     let broker = Broker::shared();
-    let counting = counted(broker, "own");
+    let counting = Counting::begun(broker, "own");
     let state = counting.state_topic();
     let (at, _) = broker.offset_of(&counting.name, &state, 5).unwrap();
     // Even to the same offset: without its token it says nothing.
@@ -60,7 +51,7 @@ fn offsets_of_the_changelog_are_the_job_s_own() {
 #[test]
 fn offsets_of_a_source_are_not_set_from_outside() {
     let broker = Broker::shared();
-    let counting = counted(broker, "reset");
+    let counting = Counting::begun(broker, "reset");
     let (group, input) = (counting.name.as_str(), counting.input_name());
     let reset =
         ["consumer-groups", "--reset-offsets", "--to-earliest", "--execute", "--group", group, "--topic", input];

@@ -15,15 +15,6 @@ use super::commits::{Counting, Instance};
 use super::operator::copy_directory;
 use super::running::{timed, wait_until};
 
-/// A job that has counted 1000 numbers as static member `a`.
-fn counted(broker: &Broker, name: &str) -> Counting {
-    let counting = Counting::over(broker, name, 1);
-    broker.write(counting.input_name(), 0, 0..1000);
-    counting.start("a", counting.input.clone()).wait_for(1000).stop().unwrap();
-    broker.write(counting.input_name(), 0, 1000..1100);
-    counting
-}
-
 /// An instance that has written to the changelog and not ended its transaction.
 fn ghost(broker: &Broker, counting: &Counting) -> Writer {
     let id = format!("{}/ghost", counting.name);
@@ -39,7 +30,7 @@ fn ghost(broker: &Broker, counting: &Counting) -> Writer {
 #[test]
 fn a_dead_claimant_is_fenced_and_not_waited_for() {
     let broker = Broker::shared();
-    let counting = counted(broker, "ghost");
+    let counting = Counting::begun_as_static(broker, "ghost");
     // Its transaction would stay open for a minute.
     let ghost = ghost(broker, &counting);
     let (_, took) = timed(|| counting.start("a", counting.input.clone()).wait_for(1100).stop().unwrap());
@@ -104,7 +95,7 @@ fn start_against(broker: &Broker, counting: &Counting, member: &Member) -> Insta
 #[test]
 fn a_living_member_is_waited_for() {
     let broker = Broker::shared();
-    let counting = counted(broker, "alive");
+    let counting = Counting::begun_as_static(broker, "alive");
     // `a` is away for less than its session, so this one gets no partition.
     let member = Member::join(broker, &counting, "ghost");
     let ghost = ghost(broker, &counting);
@@ -126,7 +117,7 @@ fn markers(broker: &Broker, counting: &Counting) -> Vec<(i32, serde_json::Value)
 #[test]
 fn what_a_living_member_commits_meanwhile_is_read() {
     let broker = Broker::shared();
-    let counting = counted(broker, "meanwhile");
+    let counting = Counting::begun_as_static(broker, "meanwhile");
     let member = Member::join(broker, &counting, "ghost");
     let (state, id) = (counting.state_topic(), format!("{}/ghost", counting.name));
     let epoch = |marker: &serde_json::Value| marker["token"]["epoch"].as_u64().unwrap();
@@ -226,7 +217,7 @@ fn an_instance_stands_by_and_takes_over() {
 #[test]
 fn a_static_member_that_comes_back_owns_at_once() {
     let broker = Broker::shared();
-    let counting = counted(broker, "back");
+    let counting = Counting::begun_as_static(broker, "back");
     // Another one waits for the session to end, which this one does not have to.
     let (_, took) = timed(|| counting.start("a", counting.input.clone()).wait_for(1100).stop().unwrap());
     assert!(took < Duration::from_secs(6), "{took:?}");
@@ -236,7 +227,7 @@ fn a_static_member_that_comes_back_owns_at_once() {
 #[test]
 fn a_copied_directory_is_explained() {
     let broker = Broker::shared();
-    let counting = counted(broker, "copied");
+    let counting = Counting::begun_as_static(broker, "copied");
     copy_directory(&counting.state("a"), &counting.state("copy"));
     let first = counting.start("a", counting.input.clone()).wait_for(1100);
     let second = counting.start("copy", counting.input.clone());
@@ -252,7 +243,7 @@ fn a_copied_directory_is_explained() {
 #[test]
 fn a_member_that_is_replaced_after_its_connections_failed_joins_anew() {
     let broker = Broker::start();
-    let counting = counted(&broker, "replaced");
+    let counting = Counting::begun_as_static(&broker, "replaced");
     let instance = counting.start("a", counting.input.clone()).wait_for(1100);
     broker.dev("kill");
     broker.dev("start");
@@ -279,7 +270,7 @@ fn a_member_that_is_replaced_after_its_connections_failed_joins_anew() {
 #[test]
 fn one_that_starts_over_while_it_stands_by_forgets_everything() {
     let broker = Broker::shared();
-    let counting = counted(broker, "over");
+    let counting = Counting::begun_as_static(broker, "over");
     // `a` has not left: its place is free after its session.
     let second = counting.start_with("b", |options| (options.fresh, options.leave) = (true, true));
     second.said.wait_for("standing by: another instance");

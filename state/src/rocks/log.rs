@@ -8,7 +8,7 @@ use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions, WriteBatch};
 use super::errors::failed;
 use super::{Database, LOG_FAMILY, RocksStore};
 use crate::envelope::{self, Envelope};
-use crate::{Block, BlockLog, Commit, Epoch, Error, Result, Shard, crash};
+use crate::{Block, BlockLog, Commit, Epoch, Error, ReplayLog, Result, Shard, crash};
 
 const KEY_BYTES: usize = 14;
 const MARKER_SHARD: u16 = u16::MAX;
@@ -115,6 +115,18 @@ impl BlockLog for RocksStore {
         Ok(())
     }
 
+    fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
+        Ok(self.log().last.clone())
+    }
+
+    fn trim(&self, epoch: Epoch) -> Result<()> {
+        let mut log = self.log();
+        log.trim = log.trim.max(epoch.min(log.end()));
+        Ok(())
+    }
+}
+
+impl ReplayLog for RocksStore {
     fn read(&self, after: Epoch, visit: &mut dyn FnMut(Commit) -> Result<()>) -> Result<()> {
         let start = after.max(self.log().trim).next();
         let mut rows = self.log_rows(start)?;
@@ -143,16 +155,6 @@ impl BlockLog for RocksStore {
             Some(epoch) if !blocks.is_empty() => Err(Error::corrupt(format!("commit {epoch} has no marker"))),
             _ => Ok(()),
         }
-    }
-
-    fn last(&self) -> Result<Option<(Epoch, Vec<u8>)>> {
-        Ok(self.log().last.clone())
-    }
-
-    fn trim(&self, epoch: Epoch) -> Result<()> {
-        let mut log = self.log();
-        log.trim = log.trim.max(epoch.min(log.end()));
-        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::block::{BlockWriter, Change};
-use crate::{BlockLog, Commit, Kind, Namespace, Shard, recover};
+use crate::{BlockLog, Commit, Kind, Namespace, ReplayLog, Shard, recover};
 
 fn open(directory: &TempDir) -> Result<RocksStore> {
     RocksStore::open(directory.path(), ["t"], &RocksOptions::default())

@@ -1,0 +1,168 @@
+//! What the broker knows of the changelog and of the job's group, asked without being a member.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+
+use super::errors::refused_options;
+use super::marker::Token;
+use super::options::Role;
+use super::session::Session;
+use super::told::Told;
+use crate::{Error, Result, clock};
+
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks about offsets, and reads what is not committed.
+pub(super) type Asker = BaseConsumer<Told>;
+
+impl Session {
+    /// Has one who asks connect, and find out whom to ask.
+    pub(super) fn prime(&self, asker: Result<&Asker>) {
+        if let Ok(asker) = asker {
+            // What it answers now may change: it is asked again.
+            drop(self.stable_tokens(asker, true));
+        }
+    }
+
+    /// Asks of everything, committed or not.
+    pub(super) fn anybody(&self) -> Result<&Asker> {
+        self.asker(&self.askers[0], "read_uncommitted")
+    }
+
+    /// Asks of what is committed.
+    pub(super) fn stable(&self) -> Result<&Asker> {
+        self.asker(&self.askers[1], "read_committed")
+    }
+
+    fn asker<'a>(&self, place: &'a OnceLock<Asker>, isolation: &str) -> Result<&'a Asker> {
+        if let Some(asker) = place.get() {
+            // What was reported meanwhile is known from elsewhere.
+            while asker.poll(Duration::ZERO).is_some() {}
+            return Ok(asker);
+        }
+        let options = [
+            ("group.id", self.job.clone()),
+            ("client.id", format!("{}-asks", self.instance)),
+            ("reconnect.backoff.max.ms", "1000".to_owned()),
+        ];
+        let mut config = self.kafka.client_config(Role::Consumer, &options)?;
+        config.set("isolation.level", isolation);
+        let asker = config.create_with_context(Told::default()).map_err(|error| refused_options(&error))?;
+        Ok(place.get_or_init(|| asker))
+    }
+
+    /// The newest commit that the group knows of.
+    pub(super) fn newest_commit(&self) -> Result<u64> {
+        let tokens = self.tokens(self.anybody()?, true)?;
+        Ok(tokens.iter().flatten().map(|token| token.epoch).max().unwrap_or_default())
+    }
+
+    /// The committed tokens, pending ones not.
+    pub(super) fn tokens(&self, asker: &Asker, fresh: bool) -> Result<Vec<Option<Token>>> {
+        self.stable_tokens(asker, fresh)?
+            .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
+    }
+
+    /// The same; `None` while a transaction on them is open.
+    pub(super) fn stable_tokens(&self, asker: &Asker, fresh: bool) -> Result<Option<Vec<Option<Token>>>> {
+        let topic = self.state_topic();
+        let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
+        list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
+        let offsets = match asker.committed_offsets(list, ANSWER_TIMEOUT) {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                tracing::debug!(%error, "no offsets yet");
+                return Ok(None);
+            }
+        };
+        let mut tokens = vec![None; usize::from(self.shards)];
+        for element in offsets.elements() {
+            if element.error().is_err() {
+                return Ok(None);
+            }
+            let Ok(shard) = usize::try_from(element.partition()) else { continue };
+            if !matches!(element.offset(), Offset::Offset(_)) {
+                continue;
+            }
+            let token = Token::parse(element.metadata());
+            if token.is_none() && !fresh {
+                return Err(Error::config(format!(
+                    "the offset of {topic}[{shard}] in group {} was set by somebody else; it is the job's own: start over \
+                     with --fresh, or go on from the last commit after: kafka-consumer-groups --delete-offsets --group {} \
+                     --topic {topic}",
+                    self.job, self.job
+                )));
+            }
+            tokens[shard] = token;
+        }
+        Ok(Some(tokens))
+    }
+
+    /// Where the partitions of the changelog begin (`Offset::Beginning`) or end (`Offset::End`): for a reader of what is
+    /// committed, where the first transaction is that is open.
+    pub(super) fn offsets(&self, asker: &Asker, which: Offset) -> Result<Vec<i64>> {
+        let topic = self.state_topic();
+        let failed = |cause: String| Error::unavailable(format!("Kafka does not tell the offsets of {topic}: {cause}"));
+        let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
+        for number in 0..i32::from(self.shards) {
+            list.add_partition_offset(&topic, number, which).map_err(|error| failed(error.to_string()))?;
+        }
+        // The two are times, too: one request for all.
+        let found = asker.offsets_for_times(list, ANSWER_TIMEOUT).map_err(|error| failed(error.to_string()))?;
+        let mut offsets = vec![0; usize::from(self.shards)];
+        for element in found.elements() {
+            element.error().map_err(|error| failed(error.to_string()))?;
+            let place = usize::try_from(element.partition()).ok().and_then(|at| offsets.get_mut(at));
+            match (place, element.offset()) {
+                (Some(place), Offset::Offset(offset)) => *place = offset,
+                // An empty partition.
+                (Some(_), Offset::End | Offset::Beginning) => {}
+                (_, other) => return Err(failed(format!("{other:?}"))),
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// The transactional ids that have written to the changelog and not ended their transaction.
+    pub(super) fn open_writers(&self, anybody: &Asker, stable: &Asker) -> Result<BTreeSet<String>> {
+        let topic = self.state_topic();
+        let stable = self.offsets(stable, Offset::End)?;
+        let ends = self.offsets(anybody, Offset::End)?;
+        let mut open: BTreeMap<i32, i64> = BTreeMap::new();
+        let mut list = TopicPartitionList::new();
+        for (number, (from, end)) in (0i32..).zip(stable.iter().zip(&ends)) {
+            if from < end {
+                open.insert(number, *end);
+                list.add_partition_offset(&topic, number, Offset::Offset(*from))
+                    .map_err(|error| Error::bug("an offset is out of range").caused_by(error))?;
+            }
+        }
+        let mut writers = BTreeSet::new();
+        if open.is_empty() {
+            return Ok(writers);
+        }
+        anybody.assign(&list).map_err(|error| Error::bug("librdkafka does not assign").caused_by(error))?;
+        let deadline = clock::now() + Duration::from_secs(3);
+        // One record of each partition names the writer: a shard has one owner at a time.
+        while !open.is_empty() && clock::now() < deadline {
+            match anybody.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    if let Some(key) = message.key() {
+                        writers.insert(String::from_utf8_lossy(key).into_owned());
+                    }
+                    open.remove(&message.partition());
+                }
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                    open.remove(&partition);
+                }
+                Some(Err(_)) | None => {}
+            }
+        }
+        anybody.unassign().map_err(|error| Error::bug("librdkafka does not unassign").caused_by(error))?;
+        Ok(writers)
+    }
+}
