@@ -49,6 +49,8 @@ pub(super) struct Client {
     /// What the topic is, and how many partitions it had when the client connected.
     identity: Identity,
     partitions: usize,
+    /// How many of them are read.
+    reads: usize,
     /// The topic was there before: where it is not, that may pass.
     was_there: bool,
     check: Mutex<Check>,
@@ -152,6 +154,7 @@ impl Client {
             topic: name,
             identity: Identity::default(),
             partitions: 0,
+            reads: partitions,
             was_there: partitions > 0,
             check: Mutex::new(Check { asked: None, due: clock::now() + CHECK_EVERY, is_gone: false }),
         })
@@ -299,13 +302,14 @@ impl Client {
     /// # Errors
     /// `Unavailable` where it has: the next attempt reads them, too.
     pub fn check_partitions(&self) -> Result<()> {
-        let known = self.consumer.context().known_partitions();
-        if known <= self.partitions {
+        // Some may have come since they were counted for the job, as while it stood by.
+        let known = self.consumer.context().known_partitions().max(self.partitions);
+        if known <= self.reads {
             return Ok(());
         }
         Err(Error::unavailable(format!(
             "Kafka topic {} has {known} partitions now, and {} are read: opening anew to read the others",
-            self.name, self.partitions
+            self.name, self.reads
         )))
     }
 

@@ -215,6 +215,23 @@ fn an_instance_stands_by_and_takes_over() {
 }
 
 #[test]
+fn partitions_that_were_added_while_it_stood_by_are_read() {
+    let broker = Broker::shared();
+    let counting = Counting::over(broker, "standby-added", 2);
+    let leave = |options: &mut RunOptions| options.leave = true;
+    broker.write(counting.input_name(), 0, 0..100);
+    let first = counting.start_with("a", leave).wait_for(100);
+    let second = counting.start_with("b", leave);
+    second.said.wait_for("standing by: another instance");
+    broker.add_partitions(counting.input_name(), 4);
+    first.stop().unwrap();
+    broker.write(counting.input_name(), 2, 100..200);
+    broker.write(counting.input_name(), 3, 200..300);
+    second.wait_for(300).stop().unwrap();
+    counting.assert_exact(300);
+}
+
+#[test]
 fn a_static_member_that_comes_back_owns_at_once() {
     let broker = Broker::shared();
     let counting = Counting::begun_as_static(broker, "back");
