@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::run::Control;
 use crate::sink::Transaction;
 use crate::state_dir::StateDir;
-use crate::{Result, RunOptions};
+use crate::{Error, Result, RunOptions};
 
 /// A log in front of which several instances stand, and one at a time writes.
 pub(crate) trait SharedLog: BlockLog {
@@ -89,6 +89,20 @@ impl Membership {
         self.begun || is_member
     }
 
+    /// Leaves the work to another instance, where there is one, after an error that is this machine's own.
+    ///
+    /// # Errors
+    /// As brokers answer.
+    pub fn step_aside(&self, error: &Error, control: &Control) -> Result<()> {
+        #[cfg(feature = "kafka")]
+        if let Some(session) = self.session.as_ref().filter(|session| error.is_local() && !session.is_over()) {
+            return session.step_aside(control);
+        }
+        // Nobody else is there where state is this machine's alone.
+        let _ = (error, control);
+        Ok(())
+    }
+
     /// The directory at `path`, a new one where the job is to start over.
     fn directory(&mut self, path: &Path, plan: &Plan, options: &RunOptions) -> Result<StateDir> {
         if options.fresh && !self.moved_aside {
@@ -101,7 +115,7 @@ impl Membership {
 }
 
 impl JobState {
-    /// Opens the state, or begins a new one, as the options say. `None` where it was asked to stop while it stood by.
+    /// Opens the state, or begins a new one, as the options say. `None` where it was asked to stop before it was open.
     pub fn open(
         plan: &Plan,
         options: &RunOptions,
@@ -163,7 +177,15 @@ impl JobState {
         let fresh = options.fresh && !membership.begun;
         let wanted = Wanted { plan, fresh, drop_tables: &options.drop_tables };
         let Some(term) = session.stand_by(&local, &wanted, control)? else { return Ok(None) };
-        let log = Arc::new(Changelog::open(&session, term, &local, &wanted, &control.progress)?);
+        let log = match Changelog::open(&session, term, &local, &wanted, control) {
+            Ok(log) => Arc::new(log),
+            // Whatever kept it from opening is of no concern to one that is to end.
+            Err(error) if error.kind() == crate::Kind::Unavailable && control.stopping() => {
+                tracing::info!(%error, "not opened");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         // The log may hold changes of a table that was dropped since.
         if let Some(tables) = tables {
             let known = plan.tables();

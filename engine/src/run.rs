@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::job_state::{JobState, Membership};
 use crate::plan::Plan;
 use crate::progress::{Committed, Phase, Progress};
-use crate::{Kind, Result, RunOptions, attempt, clock};
+use crate::{Error, Kind, Result, RunOptions, attempt, clock};
 
 /// The handle by which others watch a run and stop it. Clones are the same handle.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// The same where brokers are all that may be away: opening waits for them, too.
 const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
 
+/// After so many attempts in a row that failed by this machine's own fault, another instance may try.
+const LOCAL_MAX: u32 = 3;
+
 /// Runs a plan until its inputs end, somebody stops it, or it cannot go on.
 ///
 /// The plan is made anew where a topic has got partitions meanwhile.
@@ -79,12 +82,9 @@ pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control
         if after > before {
             in_a_row = 0;
         }
-        // Another instance that takes over, or a broker that is away, does not end one that stands by.
         let shares = options.shares();
-        let passes = error.kind() == Kind::Unavailable && (in_a_row < options.restarts_max || shares)
-            || error.kind() == Kind::Fenced && shares;
         // Whoever gives a wrong address or directory learns of it at once.
-        if !passes || !membership.has_begun() || control.stopping() {
+        if !passes(&error, in_a_row, options) || !membership.has_begun() || control.stopping() {
             control.progress.enter(Phase::Failed(error.to_string()));
             return Err(error);
         }
@@ -99,13 +99,13 @@ pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control
         if options.state.is_some() || shares {
             state = None;
         }
+        if in_a_row >= LOCAL_MAX
+            && let Err(error) = membership.step_aside(&error, control)
+        {
+            tracing::debug!(%error, "not stepped aside");
+        }
         if plan.is_outdated() {
-            match make() {
-                Ok(now) => plan = now,
-                // The old one still holds for what it has; the next attempt tells again.
-                Err(error) if error.kind() == Kind::Unavailable => tracing::debug!(%error, "the old plan is kept"),
-                Err(error) => return Err(error),
-            }
+            plan = replan(plan, make)?;
         }
     }
     Ok(Summary {
@@ -115,4 +115,26 @@ pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control
         elapsed: clock::now() - began,
         restarts,
     })
+}
+
+/// Whether an error may be gone at the next attempt.
+fn passes(error: &Error, in_a_row: u32, options: &RunOptions) -> bool {
+    // Another instance that takes over, or a broker that is away, does not end one that stands by.
+    match error.kind() {
+        Kind::Unavailable => in_a_row < options.restarts_max || options.shares(),
+        Kind::Fenced => options.shares(),
+        _ => false,
+    }
+}
+
+/// The plan with what topics have got.
+fn replan(old: Plan, make: &dyn Fn() -> Result<Plan>) -> Result<Plan> {
+    match make() {
+        // The old one still holds for what it has; the next attempt tells again.
+        Err(error) if error.kind() == Kind::Unavailable => {
+            tracing::debug!(%error, "the old plan is kept");
+            Ok(old)
+        }
+        made => made,
+    }
 }

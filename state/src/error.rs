@@ -83,6 +83,13 @@ impl Error {
         self.kind
     }
 
+    /// Whether what is away is this machine's own, as its disk: another one may be able to go on.
+    pub fn is_local(&self) -> bool {
+        let mut causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        self.kind == Kind::Unavailable
+            && causes.any(|cause| cause.is::<std::io::Error>() || cause.is::<rocksdb::Error>())
+    }
+
     /// The message without its causes.
     pub fn message(&self) -> &str {
         &self.message

@@ -16,7 +16,7 @@ pub enum Call {
     Apply,
     /// [`BlockLog::append`].
     Append,
-    /// [`BlockLog::read`].
+    /// [`ReplayLog::read`].
     Read,
     /// [`BlockLog::last`].
     Last,

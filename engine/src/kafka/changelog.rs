@@ -23,7 +23,8 @@ use super::transactions::Transactions;
 use super::wanted::Wanted;
 use crate::commit_record::CommitRecord;
 use crate::job_state::SharedLog;
-use crate::progress::{Phase, Progress};
+use crate::progress::Phase;
+use crate::run::Control;
 use crate::sink::Outgoing;
 use crate::{Error, Result, clock, state_dir};
 
@@ -83,16 +84,16 @@ impl Changelog {
         term: u64,
         local: &Local<'_>,
         wanted: &Wanted<'_>,
-        progress: &Progress,
+        control: &Control,
     ) -> Result<Self> {
         session.membership.check(term)?;
-        progress.enter(Phase::Opening);
+        control.progress.enter(Phase::Opening);
         let began = clock::now();
         let fresh = wanted.fresh;
-        let (transactions, found) = take_over(session, term, fresh, progress)?;
+        let (transactions, found) = take_over(session, term, fresh, control)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
         let replayed =
-            if fresh { session.begin_anew(&found)? } else { session.replay(&found, local, wanted, progress)? };
+            if fresh { session.begin_anew(&found)? } else { session.replay(&found, local, wanted, control)? };
         let job_id = match &replayed.job {
             Some(id) => id.clone(),
             None => state_dir::new_id()?,
@@ -309,7 +310,7 @@ struct Marks<'a> {
 }
 
 /// Takes the transactional id, and finds out what is committed. Steps 1 to 3.
-fn take_over(session: &Session, term: u64, fresh: bool, progress: &Progress) -> Result<(Transactions, Found)> {
+fn take_over(session: &Session, term: u64, fresh: bool, control: &Control) -> Result<(Transactions, Found)> {
     let id = session.transactional_id();
     let began = clock::now();
     std::thread::scope(|scope| {
@@ -318,7 +319,7 @@ fn take_over(session: &Session, term: u64, fresh: bool, progress: &Progress) -> 
         scope.spawn(|| session.prime(session.stable()));
         let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
         tracing::debug!(took = ?clock::now() - began, "took the transactional id");
-        Ok((transactions, session.find(term, fresh, progress)?))
+        Ok((transactions, session.find(term, fresh, control)?))
     })
 }
 

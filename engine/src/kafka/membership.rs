@@ -10,6 +10,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
+use rdkafka::groups::GroupMemberInfo;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::config::Kafka;
@@ -28,12 +29,18 @@ const TROUBLES: [&str; 3] = ["SESSTMOUT", "REQTMOUT", "FAIL"];
 /// A revocation waits so long for the commit that is under way.
 const REVOKE_WAIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
+/// A group that was left shows the next owner within this, unless something is wrong with that one, too.
+const ASIDE_MAX: Duration = Duration::from_secs(60);
+const ASIDE_LOOK: Duration = Duration::from_millis(250);
+/// A member that is replaced so often, each time soon after it joined, has a twin.
+const REPLACED_MAX: u32 = 3;
 
 /// A member of a job's group. Dropping it does not leave the group at once: a static member that comes back within
 /// the session timeout goes on as if it had not been away.
 pub(super) struct Membership {
     consumer: Arc<BaseConsumer<Group>>,
     group: String,
+    instance: String,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,6 +63,10 @@ struct State {
     troubled: Option<Instant>,
     /// The group has another member of this name in its place, which is most likely this one.
     is_replaced: bool,
+    /// How often it was replaced in a row, this time included.
+    replaced: u32,
+    /// When it joined first.
+    joined: Option<Instant>,
 }
 
 /// Keeps a revocation waiting while it lives.
@@ -105,13 +116,16 @@ impl Membership {
         // Nothing is ever written to the topic, so where it is read from says nothing.
         config.set("auto.offset.reset", "latest");
         let context = Group::default();
-        context.lock().troubled = another.and_then(|another| another.context().lock().troubled);
+        context.lock().joined = Some(clock::now());
+        if let Some(another) = another {
+            let (mut state, another) = (context.lock(), another.context().lock());
+            state.troubled = another.troubled;
+            state.replaced = another.replaced;
+        }
         let consumer: BaseConsumer<Group> =
             config.create_with_context(context.clone()).map_err(|error| refused_options(&error))?;
-        consumer
-            .subscribe(&[&lock])
-            .map_err(|error| Error::config(format!("topic {lock} cannot be subscribed to")).caused_by(error))?;
         let consumer = Arc::new(consumer);
+        subscribe(&consumer, &lock)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (polled, stopping) = (Arc::clone(&consumer), Arc::clone(&stop));
         let thread = std::thread::Builder::new()
@@ -124,7 +138,7 @@ impl Membership {
                 }
             })
             .map_err(|error| Error::unavailable("start the membership thread").caused_by(error))?;
-        Ok(Self { consumer, group: group.to_owned(), stop, thread: Some(thread) })
+        Ok(Self { consumer, group: group.to_owned(), instance: instance.to_owned(), stop, thread: Some(thread) })
     }
 
     fn context(&self) -> &Group {
@@ -185,6 +199,30 @@ impl Membership {
         Error::new(Kind::Fenced, format!("another instance may be the active one of group {}", self.group))
     }
 
+    /// Leaves the work to another member, where there is one: leaves the group until the other one is active or gone, and
+    /// joins it again behind that one.
+    ///
+    /// # Errors
+    /// `Unavailable` where the broker does not answer; this is a member all the same.
+    pub fn step_aside(&self, stopping: &dyn Fn() -> bool) -> Result<()> {
+        let is_alone = |members: &[Member]| members.iter().all(|member| member.instance == self.instance);
+        if self.term()?.is_none() || is_alone(&self.described()?) {
+            return Ok(());
+        }
+        tracing::warn!("leaving the work to another instance until this one can go on");
+        self.consumer.unsubscribe();
+        let end = clock::now() + ASIDE_MAX;
+        let is_over = || {
+            let is_taken =
+                |members: &[Member]| members.iter().any(|member| member.owns && member.instance != self.instance);
+            stopping() || self.described().is_ok_and(|members| is_taken(&members) || is_alone(&members))
+        };
+        while clock::now() < end && !is_over() {
+            clock::wait(ASIDE_LOOK, stopping);
+        }
+        subscribe(&self.consumer, &lock_topic(&self.group))
+    }
+
     /// Waits a moment for a change.
     pub fn wait(&self, wait: Duration) {
         let group = self.context();
@@ -192,18 +230,42 @@ impl Membership {
         drop(group.state.1.wait_timeout(state, wait));
     }
 
-    /// The instances that are members now, by their client ids.
+    /// The instances that are members now.
     ///
     /// # Errors
     /// `Unavailable` where the broker does not answer.
     pub fn members(&self) -> Result<Vec<String>> {
+        Ok(self.described()?.into_iter().map(|member| member.instance).collect())
+    }
+
+    fn described(&self) -> Result<Vec<Member>> {
         let groups = self.consumer.client().fetch_group_list(Some(&self.group), Duration::from_secs(5));
         let groups = groups.map_err(|error| {
             Error::unavailable(format!("Kafka does not describe the group {}", self.group)).caused_by(error)
         })?;
         let members = groups.groups().iter().flat_map(|group| group.members());
-        Ok(members.map(|member| member.client_id().to_owned()).collect())
+        Ok(members.map(Member::of).collect())
     }
+}
+
+/// A member as the group knows it.
+struct Member {
+    instance: String,
+    owns: bool,
+}
+
+impl Member {
+    fn of(member: &GroupMemberInfo) -> Self {
+        // After the version, the number of topics of which something is assigned.
+        let topics = member.assignment().and_then(|bytes| bytes.get(2..6));
+        Self { instance: member.client_id().to_owned(), owns: topics.is_some_and(|topics| topics != [0; 4]) }
+    }
+}
+
+fn subscribe(consumer: &BaseConsumer<Group>, lock: &str) -> Result<()> {
+    consumer
+        .subscribe(&[lock])
+        .map_err(|error| Error::config(format!("topic {lock} cannot be subscribed to")).caused_by(error))
 }
 
 impl Drop for Membership {
@@ -221,7 +283,7 @@ impl Group {
         let code = error.rdkafka_error_code();
         tracing::debug!(%error, "membership");
         let fatal = match code {
-            Some(Code::FencedInstanceId) if self.was_troubled() => {
+            Some(Code::FencedInstanceId) if self.was_troubled() && self.may_join_anew() => {
                 tracing::warn!("connections failed, and the group has another member of this name: joining it anew");
                 let mut state = self.lock();
                 state.is_replaced = true;
@@ -245,6 +307,14 @@ impl Group {
         };
         self.lock().fatal = Some(fatal.to_owned());
         self.state.1.notify_all();
+    }
+
+    /// Counts the time that it was replaced.
+    fn may_join_anew(&self) -> bool {
+        let mut state = self.lock();
+        let lasted = state.joined.is_some_and(|joined| clock::now() - joined > TROUBLE);
+        state.replaced = if lasted { 1 } else { state.replaced + 1 };
+        state.replaced < REPLACED_MAX
     }
 
     fn was_troubled(&self) -> bool {
@@ -296,6 +366,23 @@ impl ConsumerContext for Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_is_replaced_again_and_again_has_a_twin() {
+        let kafka = Kafka::at("127.0.0.1:1");
+        let mut membership = Membership::join(&kafka, "group", "a", true, None).unwrap();
+        for _ in 1..REPLACED_MAX {
+            let group = membership.context();
+            group.lock().troubled = Some(clock::now());
+            group.take(&KafkaError::MessageConsumption(Code::FencedInstanceId));
+            assert!(membership.is_replaced());
+            membership = Membership::join(&kafka, "group", "a", true, Some(&membership)).unwrap();
+        }
+        membership.context().take(&KafkaError::MessageConsumption(Code::FencedInstanceId));
+        let error = membership.term().unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains("--instance"), "{error}");
+    }
 
     #[test]
     fn only_a_confirmed_member_that_owns_since_then_commits() {

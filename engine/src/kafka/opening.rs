@@ -18,7 +18,7 @@ use super::reader::Reader;
 use super::session::{Local, Session, save};
 use super::transactions::fence;
 use super::wanted::Wanted;
-use crate::progress::Progress;
+use crate::run::Control;
 use crate::{Error, Kind, Result, clock};
 
 /// Opening waits so long for transactions that others have open.
@@ -69,9 +69,10 @@ impl Session {
     /// back to the first. A job that starts over does not mind what somebody else has set.
     ///
     /// # Errors
-    /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open.
-    pub(super) fn find(&self, term: u64, fresh: bool, progress: &Progress) -> Result<Found> {
-        let mut patience = Patience::new(progress, PATIENCE);
+    /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open, or somebody
+    /// asked to stop.
+    pub(super) fn find(&self, term: u64, fresh: bool, control: &Control) -> Result<Found> {
+        let mut patience = Patience::new(&control.progress, PATIENCE);
         let mut fenced = BTreeSet::new();
         loop {
             self.membership.check(term)?;
@@ -79,7 +80,8 @@ impl Session {
                 Ok(found) => return Ok(found),
                 Err(what) => patience.wait_for(what, || remedy(self.kafka.brokers()))?,
             }
-            clock::wait(AGAIN, || false);
+            clock::wait(AGAIN, || control.stopping());
+            go_on(control)?;
         }
     }
 
@@ -127,29 +129,31 @@ impl Session {
     /// Brings the tables level with the changelog. Step 4.
     ///
     /// # Errors
-    /// `Corrupt` where what is there is not what was committed; what reading and writing report.
+    /// `Corrupt` where what is there is not what was committed; `Unavailable` where somebody asked to stop; what reading
+    /// and writing report.
     pub(super) fn replay(
         &self,
         found: &Found,
         local: &Local<'_>,
         wanted: &Wanted<'_>,
-        progress: &Progress,
+        control: &Control,
     ) -> Result<Replayed> {
         let mut reader = self.reader(local)?;
         reader.read_to(&found.ends);
         let began = clock::now();
         let (mut last, mut records) = (None, 0u64);
-        let gone = || self.membership.check(found.term).is_err();
+        let gone = || control.stopping() || self.membership.check(found.term).is_err();
         fill(&*local.store, |filling| {
             while let Some(mut commit) = reader.next(&gone)? {
                 records += 1;
                 let (done, total) = reader.progress();
-                progress.restoring(done, total);
+                control.progress.restoring(done, total);
                 last = Some((commit.epoch, std::mem::take(&mut commit.marker)));
                 filling.add(commit)?;
             }
             Ok(())
         })?;
+        go_on(control)?;
         self.membership.check(found.term)?;
         let markers = reader.last();
         self.check_tokens(found, &markers)?;
@@ -242,6 +246,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// What was read so far can be read again by the next start.
+fn go_on(control: &Control) -> Result<()> {
+    if control.stopping() { Err(Error::unavailable("asked to stop while opening")) } else { Ok(()) }
 }
 
 fn reader_has_markers(markers: &[LastMarker]) -> bool {

@@ -105,6 +105,14 @@ impl Session {
         self.membership.is_replaced()
     }
 
+    /// Leaves the work to another instance, where there is one.
+    ///
+    /// # Errors
+    /// `Unavailable` where the broker does not answer.
+    pub fn step_aside(&self, control: &Control) -> Result<()> {
+        self.membership.step_aside(&|| control.stopping())
+    }
+
     /// How many shards the job has: as many as its changelog has partitions.
     pub fn shards(&self) -> u16 {
         self.shards
