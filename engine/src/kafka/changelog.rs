@@ -167,7 +167,8 @@ impl SharedLog for Changelog {
         let mut log = self.log();
         log.rotation = Some(Beginning {
             epoch: log.last.as_ref().map_or(0, |(epoch, _)| epoch.0) + 1,
-            offsets: log.markers.iter().map(|last| last.offset + 1).collect(),
+            // The last markers stay: tables that are as old begin to read with them.
+            offsets: log.markers.iter().map(|last| last.offset).collect(),
             bytes: log.bytes,
         });
         log.claims = true;

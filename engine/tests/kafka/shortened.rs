@@ -71,6 +71,31 @@ fn a_directory_that_ends_before_the_changelog_begins_is_made_anew() {
     counting.assert_exact(numbers + 50);
 }
 
+/// Nothing but the tables that a rotation begins with may be on disk when it is complete.
+#[test]
+fn tables_that_are_as_old_as_the_changelog_are_kept() {
+    let broker = Broker::shared();
+    let counting = Counting::over(broker, "as-old", 1);
+    let short = |options: &mut RunOptions| (options.leave, options.changelog_bytes_min) = (true, LOG_BYTES);
+    let mut instance = counting.start_with("a", short);
+    let mut numbers = 0;
+    while numbers == 0 || broker.watermarks(&counting.state_topic()).iter().any(|(low, _)| *low == 0) {
+        broker.write(counting.input_name(), 0, numbers..numbers + 200);
+        numbers += 200;
+        assert!(numbers < 200_000);
+        instance = instance.wait_for(numbers);
+    }
+    // It goes back to its last commit.
+    let id = std::fs::read_to_string(counting.state("a").join("instance")).unwrap();
+    drop(broker.transactional(&format!("{}/{id}", counting.name)));
+    broker.write(counting.input_name(), 0, numbers..numbers + 200);
+    let instance = instance.wait_for(numbers + 200);
+    let said = instance.said.text();
+    assert!(said.contains("going back to the last commit") && !said.contains("made anew"), "{said}");
+    instance.stop().unwrap();
+    counting.assert_exact(numbers + 200);
+}
+
 #[test]
 fn a_changelog_that_was_cut_to_its_end_is_refused() {
     let broker = Broker::shared();
