@@ -123,6 +123,16 @@ pub(super) struct RunFlags {
     /// Let another instance take over at once when this one stops, instead of waiting for it to come back
     #[arg(id = "headwater-leave", long = "leave", requires = "headwater-brokers", help_heading = "Kafka")]
     leave: bool,
+    /// Shorten the changelog of the state when it has grown by this much, or by the state itself if that is more
+    #[arg(
+        id = "headwater-changelog-min",
+        long = "changelog-min",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        requires = "headwater-brokers",
+        help_heading = "Kafka"
+    )]
+    changelog_min: ByteSize,
     /// Worker threads [default: one per core]
     #[arg(
         id = "headwater-workers",
@@ -196,6 +206,7 @@ impl RunFlags {
             drop_tables: self.drop_tables.clone(),
             instance: self.instance.clone(),
             leave: self.leave,
+            changelog_bytes_min: self.changelog_min.as_u64(),
             delivery: self.delivery,
             http: self.http,
             ..defaults

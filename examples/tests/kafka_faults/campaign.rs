@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use super::broker::AT_MOST;
 use super::checker::Checker;
 use super::cluster::Cluster;
-use super::crash_points::crash_everywhere;
+use super::crash_points::{crash_everywhere, wait_everywhere};
 use super::feed::{Feed, feed_each};
 use super::job::{INPUTS, Instance, JOB, LINKS, PARTS, PARTS_EACH, Timeouts};
 use super::kinds::{KINDS, Kind, chosen, chosen_hits, plan};
@@ -96,9 +96,9 @@ impl Campaign {
         }
     }
 
-    /// Ends the job at each place of a commit.
+    /// Ends the job at each place of a commit, and has it wait there.
     pub fn crash_everywhere(&mut self) {
-        if let Err(error) = crash_everywhere(self) {
+        if let Err(error) = crash_everywhere(self).and_then(|()| wait_everywhere(self)) {
             self.fail(&error);
         }
     }
@@ -155,12 +155,32 @@ impl Campaign {
     /// # Errors
     /// There is none in time.
     pub fn progress(&mut self) -> Result<(), String> {
-        let next = self.feed.as_ref().map_or(0, Feed::next);
-        let goes_on = self.wait_for(GOES_ON, |campaign| campaign.monitor.newest() > next);
-        let newest = self.monitor.newest();
+        let next = self.fed();
+        let goes_on = self.wait_for(GOES_ON, |campaign| campaign.newest() > next);
+        let newest = self.newest();
         goes_on.then_some(()).ok_or_else(|| {
             format!("stuck: record {next} has no output after {GOES_ON:?}, the newest that has one is before {newest}")
         })
+    }
+
+    /// How many records were given.
+    pub fn fed(&self) -> u64 {
+        self.feed.as_ref().map_or(0, Feed::next)
+    }
+
+    /// One more than the greatest number of a record that has its output.
+    pub fn newest(&self) -> u64 {
+        self.monitor.newest()
+    }
+
+    /// How many records have theirs.
+    pub fn records(&self) -> u64 {
+        self.monitor.records()
+    }
+
+    /// Has the feed go on into one more partition of an input; how many it has now.
+    pub fn spread(&self, input: usize) -> Option<i32> {
+        self.feed.as_ref().map(|feed| feed.spread(input))
     }
 
     /// The instance that owns the work; one of them while none does.
@@ -194,7 +214,8 @@ impl Campaign {
         self.wait(Duration::from_secs(3));
     }
 
-    fn stop_instances(&mut self) {
+    /// Stops both, cleanly.
+    pub fn stop_instances(&mut self) {
         for at in 0..self.instances.len() {
             let instance = &mut self.instances[at];
             if let Some(code @ 1..) = instance.stop(AT_MOST) {

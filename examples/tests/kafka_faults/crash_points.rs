@@ -1,4 +1,4 @@
-//! The process ends at each named place of a commit to Kafka and of taking a job over.
+//! The process ends, or stands still for too long, at each named place of a commit to Kafka and of taking a job over.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,36 @@ use super::campaign::Campaign;
 
 /// Within this the place is reached.
 const REACHED: Duration = Duration::from_secs(40);
+
+/// Has an instance stand still at each place until it has been missed and its transaction is aborted. The other one takes
+/// over.
+///
+/// # Errors
+/// A place that is not reached, or after which the job does not go on.
+pub fn wait_everywhere(campaign: &mut Campaign) -> Result<(), String> {
+    let missed = campaign.timeouts.session.max(campaign.timeouts.transaction) + Duration::from_secs(2);
+    for point in CRASH_POINTS {
+        let active = campaign.active();
+        let next = 1 - active;
+        campaign.instances[next].kill();
+        let said = campaign.instances[next].said().len();
+        campaign.instances[next].start_to_crash(&format!("{point}:1:{}", missed.as_millis()));
+        // It takes over, and fences the one that is gone.
+        campaign.wait(Duration::from_secs(2));
+        campaign.instances[active].kill();
+        let is_there =
+            |campaign: &Campaign| campaign.instances[next].said()[said..].contains(&format!("waiting at {point}"));
+        if !campaign.wait_for(REACHED, is_there) {
+            return Err(format!("{point} was not reached within {REACHED:?}"));
+        }
+        campaign.instances[active].start();
+        let waits = Instant::now();
+        campaign.wait(missed);
+        campaign.progress().map_err(|error| format!("wait at {point}: {error}"))?;
+        println!("wait at {point}: on after {} ms", waits.elapsed().as_millis());
+    }
+    Ok(())
+}
 
 /// Ends the job at each place, at its first pass and, where a process passes it more than once, at a later one.
 ///

@@ -1,13 +1,15 @@
 //! What the job is given, without an end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use headwater::prelude::Random;
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::chain::Given;
 use super::job::INPUTS;
@@ -17,6 +19,8 @@ pub const KEYS: u64 = 150;
 /// Records from a seed, at about 300 a second with pauses in which keys fall silent.
 pub struct Feed {
     fed: Arc<AtomicU64>,
+    /// Of each input.
+    partitions: Arc<[AtomicI32; 2]>,
     ended: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -26,15 +30,16 @@ impl Feed {
     pub fn start(mut config: ClientConfig, seed: u64, from: u64) -> Self {
         config.set("enable.idempotence", "true").set("message.timeout.ms", "600000").set("linger.ms", "1");
         // A broker that is back gets records at once: how long the job takes is measured, not how long this does.
-        config.set("reconnect.backoff.max.ms", "200");
+        config.set("reconnect.backoff.max.ms", "200").set("topic.metadata.refresh.interval.ms", "1000");
         let producer: BaseProducer = config.create().unwrap();
         let (fed, ended) = (Arc::new(AtomicU64::new(from)), Arc::new(AtomicBool::new(false)));
-        let (number, is_over) = (Arc::clone(&fed), Arc::clone(&ended));
+        let partitions = Arc::new(INPUTS.map(|(_, partitions)| AtomicI32::new(partitions)));
+        let (number, is_over, spread) = (Arc::clone(&fed), Arc::clone(&ended), Arc::clone(&partitions));
         let thread = thread::spawn(move || {
             let mut random = Random::new(seed, from);
             while !is_over.load(Ordering::Relaxed) {
                 for _ in 0..random.below(13) {
-                    send(&producer, &mut random, number.fetch_add(1, Ordering::Relaxed));
+                    send(&producer, &mut random, number.fetch_add(1, Ordering::Relaxed), &spread);
                 }
                 producer.poll(Duration::ZERO);
                 let is_pause = random.below(400) == 0;
@@ -42,7 +47,12 @@ impl Feed {
             }
             producer.flush(Duration::from_secs(60)).unwrap();
         });
-        Self { fed, ended, thread }
+        Self { fed, partitions, ended, thread }
+    }
+
+    /// Goes on into one more partition of an input; how many it has now.
+    pub fn spread(&self, input: usize) -> i32 {
+        self.partitions[input].fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The number of the next record.
@@ -58,15 +68,22 @@ impl Feed {
     }
 }
 
-fn send(producer: &BaseProducer, random: &mut Random, id: u64) {
+fn send(producer: &BaseProducer, random: &mut Random, id: u64, partitions: &[AtomicI32; 2]) {
     // Some keys come often, some are silent most of the time.
     let below = *random.pick(&[5, 30, KEYS]);
     let given = Given { key: format!("k{}", random.below(below)), id };
-    let (topic, partitions) = *random.pick(&INPUTS);
+    let input = random.below(INPUTS.len() as u64) as usize;
     let payload = serde_json::to_string(&given).unwrap();
-    let partition = random.below(partitions as u64) as i32;
-    let record = BaseRecord::to(topic).partition(partition).key(&given.key).payload(&payload);
-    producer.send(record).map_err(|(error, _)| error).unwrap();
+    let partition = random.below(partitions[input].load(Ordering::Relaxed) as u64) as i32;
+    let record = BaseRecord::to(INPUTS[input].0).partition(partition).key(&given.key).payload(&payload);
+    match producer.send(record) {
+        Ok(()) => {}
+        // It has not heard of the new one yet.
+        Err((KafkaError::MessageProduction(RDKafkaErrorCode::UnknownPartition), record)) => {
+            producer.send(record.partition(0)).map_err(|(error, _)| error).unwrap();
+        }
+        Err((error, _)) => panic!("{error}"),
+    }
 }
 
 /// One record for each key that there was.

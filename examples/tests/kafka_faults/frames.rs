@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 pub const PRODUCE: i16 = 0;
+pub const DELETE_RECORDS: i16 = 21;
 pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub const ADD_OFFSETS_TO_TXN: i16 = 25;
 pub const END_TXN: i16 = 26;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use super::mount::Disk;
 use super::process::{Running, examples};
@@ -16,6 +16,11 @@ pub const INPUTS: [(&str, i32); 2] = [("first", 3), ("second", 2)];
 pub const LINKS: (&str, i32) = ("links", 2);
 pub const PARTS: (&str, i32) = ("parts", 3);
 pub const PARTS_EACH: u32 = 3;
+
+/// What the changelog may grow by before it is shortened.
+const CHANGELOG_MIN: &str = "500KB";
+/// It is shorter than this at rest, as a rotation that a fault breaks off begins anew.
+pub const CHANGELOG_BYTES_MAX: usize = 5_000_000;
 
 /// How long the broker waits for a silent member, and for a silent transaction.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +72,8 @@ impl Instance {
         for option in ["transaction", "message"] {
             command.args(["--kafka", &format!("{option}.timeout.ms={}", transaction.as_millis())]);
         }
+        // New partitions, and a log that is to be shortened, come often.
+        command.args(["--kafka", "topic.metadata.refresh.interval.ms=1000", "--changelog-min", CHANGELOG_MIN]);
         command.args(["--commit-interval", "100ms", "--workers", "2", "--memory", "32MB", "-v"]);
         command.args(["--parts", &PARTS_EACH.to_string()]);
         command
@@ -131,6 +138,13 @@ impl Instance {
         let code = self.process.take().and_then(|mut process| process.code(Duration::ZERO));
         self.start();
         Some(format!("{} ended with {code:?}: {}", self.name, self.last_words()))
+    }
+
+    /// Sets how many files it may have open. Returns how many that were, unless it has ended.
+    pub fn limit_files(&self, files: u64) -> Option<u64> {
+        let process = Pid::from_child(&self.process.as_ref()?.0);
+        let limit = Rlimit { current: Some(files), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(process), Resource::Nofile, limit).ok()?.current
     }
 
     /// All that it has said.

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use headwater::prelude::Random;
 use rustix::process::Signal;
 
-use super::campaign::Campaign;
-use super::frames::{ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE, TXN_OFFSET_COMMIT};
+use super::campaign::{Campaign, GOES_ON};
+use super::frames::{ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, DELETE_RECORDS, END_TXN, PRODUCE, TXN_OFFSET_COMMIT};
+use super::job::{INPUTS, JOB};
 use super::proxy::{Act, Rule, Stage, Trap};
+use super::reader::said;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -36,10 +38,20 @@ pub enum Kind {
     /// A request of a transaction that is not EndTxn is cut before or after the broker gets it.
     OtherCut,
     DiskFull,
+    /// The disk of the active instance stays full until the other one has taken over.
+    DiskStaysFull,
+    /// The active instance can open no more files, nor connections, until the job goes on all the same.
+    NoFiles,
+    /// An input gets one more partition.
+    MorePartitions,
+    /// Kafka has forgotten the offsets of the group, as after nobody ran for a week.
+    OffsetsExpired,
+    /// The changelog is to be shortened, and the request fails.
+    ShorteningCut,
 }
 
 /// All but one.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 19] = [
     Kind::Kill,
     Kind::Takeover,
     Kind::Freeze,
@@ -54,6 +66,11 @@ pub const KINDS: [Kind; 14] = [
     Kind::EndTxnLateAndKill,
     Kind::OtherCut,
     Kind::DiskFull,
+    Kind::DiskStaysFull,
+    Kind::NoFiles,
+    Kind::MorePartitions,
+    Kind::OffsetsExpired,
+    Kind::ShorteningCut,
 ];
 
 /// Those that are asked for.
@@ -80,13 +97,7 @@ impl Kind {
     /// What the job did not do meanwhile.
     pub fn inject(self, campaign: &mut Campaign) -> Result<Duration, String> {
         match self {
-            Self::Kill => {
-                let active = campaign.active();
-                campaign.instances[active].kill();
-                let time = campaign.within(2_000);
-                campaign.wait(time);
-                campaign.instances[active].start();
-            }
+            Self::Kill => kill(campaign),
             Self::Takeover => return take_over(campaign),
             Self::Freeze => freeze(campaign),
             Self::BrokerKill => {
@@ -95,17 +106,7 @@ impl Kind {
                 campaign.wait(time);
                 campaign.cluster.broker.dev("start");
             }
-            Self::BrokerKillInCommit => {
-                let rule = Rule { api: END_TXN, client: None, act: Act::CutAfter };
-                // It tells them within milliseconds.
-                if !campaign.cluster.proxy.arm(rule).is_done(COMES) {
-                    return Err(format!("waited {COMES:?} for EndTxn"));
-                }
-                campaign.cluster.kill_broker();
-                let time = campaign.within(3_000);
-                campaign.wait(time);
-                campaign.cluster.broker.dev("start");
-            }
+            Self::BrokerKillInCommit => kill_broker_in_commit(campaign)?,
             Self::BrokerPause => {
                 campaign.cluster.broker.dev("pause");
                 let time = campaign.within(15_000);
@@ -134,9 +135,38 @@ impl Kind {
                 trap(campaign, api, act)?;
             }
             Self::DiskFull => full_disk(campaign)?,
+            Self::DiskStaysFull => return disk_stays_full(campaign),
+            Self::NoFiles => return no_files(campaign),
+            Self::MorePartitions => return more_partitions(campaign),
+            Self::OffsetsExpired => forget_offsets(campaign)?,
+            Self::ShorteningCut => {
+                let act = *campaign.random.pick(&[Act::CutBefore, Act::CutAfter]);
+                trap(campaign, DELETE_RECORDS, act)?;
+            }
         }
         Ok(Duration::ZERO)
     }
+}
+
+fn kill(campaign: &mut Campaign) {
+    let active = campaign.active();
+    campaign.instances[active].kill();
+    let time = campaign.within(2_000);
+    campaign.wait(time);
+    campaign.instances[active].start();
+}
+
+fn kill_broker_in_commit(campaign: &mut Campaign) -> Result<(), String> {
+    let rule = Rule { api: END_TXN, client: None, act: Act::CutAfter };
+    // It tells them within milliseconds.
+    if !campaign.cluster.proxy.arm(rule).is_done(COMES) {
+        return Err(format!("waited {COMES:?} for EndTxn"));
+    }
+    campaign.cluster.kill_broker();
+    let time = campaign.within(3_000);
+    campaign.wait(time);
+    campaign.cluster.broker.dev("start");
+    Ok(())
 }
 
 /// Returns how long the other instance has taken.
@@ -216,6 +246,81 @@ fn full_disk(campaign: &mut Campaign) -> Result<(), String> {
     let noticed = campaign.wait_for(Duration::from_secs(50), notices);
     campaign.instances[active].disk.free();
     noticed.then_some(()).ok_or_else(|| "nobody has noticed that the disk is full".to_owned())
+}
+
+/// Returns how long the job has taken to go on, by the other instance.
+fn disk_stays_full(campaign: &mut Campaign) -> Result<Duration, String> {
+    let active = campaign.active();
+    let said = campaign.instances[active].said().len();
+    let fills = |campaign: &Campaign| campaign.instances[active].disk.fill();
+    let noticed = campaign.wait_for(Duration::from_secs(50), |campaign| {
+        fills(campaign);
+        campaign.instances[active].said()[said..].contains("disk")
+    });
+    let since = Instant::now();
+    let next = campaign.fed();
+    let goes_on = campaign.wait_for(GOES_ON, |campaign| {
+        fills(campaign);
+        campaign.newest() > next
+    });
+    campaign.instances[active].disk.free();
+    match (noticed, goes_on) {
+        (true, true) => Ok(since.elapsed()),
+        (false, _) => Err("nobody has noticed that the disk is full".to_owned()),
+        (true, false) => Err("a full disk keeps the other instance waiting".to_owned()),
+    }
+}
+
+/// Returns how long the job has taken to go on.
+fn no_files(campaign: &mut Campaign) -> Result<Duration, String> {
+    let active = campaign.active();
+    let said = campaign.instances[active].said().len();
+    let before = campaign.instances[active].limit_files(0);
+    let noticed = campaign.wait_for(Duration::from_secs(50), |campaign| {
+        campaign.instances[active].said()[said..].contains("Too many open files")
+    });
+    let since = Instant::now();
+    let goes_on = campaign.progress();
+    if let Some(before) = before {
+        campaign.instances[active].limit_files(before);
+    }
+    goes_on?;
+    noticed.then(|| since.elapsed()).ok_or_else(|| "nobody has noticed that there are no files".to_owned())
+}
+
+/// Returns how long it took until all that was given until then had its outputs.
+fn more_partitions(campaign: &mut Campaign) -> Result<Duration, String> {
+    let input = campaign.random.below(INPUTS.len() as u64) as usize;
+    let Some(partitions) = campaign.spread(input) else { return Ok(Duration::ZERO) };
+    campaign.cluster.broker.add_partitions(INPUTS[input].0, partitions as usize);
+    let since = Instant::now();
+    // So that the feed has found it.
+    campaign.wait(Duration::from_secs(2));
+    let fed = campaign.fed();
+    let read = campaign.wait_for(GOES_ON, |campaign| campaign.records() >= fed);
+    read.then(|| since.elapsed())
+        .ok_or_else(|| format!("partition {} of {} is not read", partitions - 1, INPUTS[input].0))
+}
+
+fn forget_offsets(campaign: &mut Campaign) -> Result<(), String> {
+    campaign.stop_instances();
+    let end = Instant::now() + COMES;
+    loop {
+        let deletion = ["consumer-groups", "--delete", "--group", JOB];
+        let output = campaign.cluster.broker.command("tool").args(deletion).output().unwrap();
+        // Those who stopped are members until they have been missed.
+        if said(&output).contains("was successful") {
+            break;
+        }
+        if Instant::now() > end {
+            return Err(format!("the group cannot be deleted: {output:?}"));
+        }
+        campaign.wait(Duration::from_millis(500));
+    }
+    for at in 0..campaign.instances.len() {
+        campaign.instances[at].start();
+    }
+    Ok(())
 }
 
 /// Every kind as often as wanted, in an order of its own.

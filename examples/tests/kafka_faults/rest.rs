@@ -1,12 +1,14 @@
 //! Whether a broker is at rest: no transaction is open, and all that is written can be read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::broker::AT_MOST;
 use super::cluster::Cluster;
-use super::job::JOB;
+use super::job::{CHANGELOG_BYTES_MAX, JOB};
 use super::proxy::wait_until;
 use super::reader::said;
 
@@ -35,11 +37,42 @@ pub fn check(cluster: &Cluster) -> Result<(), String> {
             }
         }
     }
+    check_changelog(cluster)?;
     let list = said(&cluster.broker.command("tool").args(["transactions", "list"]).output().unwrap());
     let at_rest = ["Empty", "CompleteCommit", "CompleteAbort", "Dead"];
     let open: Vec<&str> =
         list.lines().skip(1).filter(|line| !at_rest.iter().any(|state| line.contains(state))).collect();
     if open.is_empty() { Ok(()) } else { Err(format!("transactions are open:\n{}", open.join("\n"))) }
+}
+
+/// That the changelog is within its bound.
+fn check_changelog(cluster: &Cluster) -> Result<(), String> {
+    let topic = format!("{JOB}.state");
+    let mut config = cluster.broker.config();
+    config.set("group.id", "none").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let partitions = cluster.broker.partitions(&topic).unwrap_or_default();
+    let mut all = TopicPartitionList::new();
+    for partition in 0..partitions as i32 {
+        all.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let (mut read, mut bytes) = (0, 0);
+    let end = Instant::now() + AT_MOST;
+    while read < partitions {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) => bytes += record.payload_len(),
+            Some(Err(KafkaError::PartitionEOF(_))) => read += 1,
+            Some(Err(error)) => return Err(format!("{topic}: {error}")),
+            None if Instant::now() > end => return Err(format!("{topic} cannot be read within {AT_MOST:?}")),
+            None => {}
+        }
+    }
+    println!("the changelog has {bytes} bytes");
+    if bytes <= CHANGELOG_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("the changelog has {bytes} bytes, at most {CHANGELOG_BYTES_MAX} are wanted"))
 }
 
 /// What the broker knows of the job: members, offsets and transactions.
