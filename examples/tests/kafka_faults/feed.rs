@@ -75,14 +75,17 @@ fn send(producer: &BaseProducer, random: &mut Random, id: u64, partitions: &[Ato
     let input = random.below(INPUTS.len() as u64) as usize;
     let payload = serde_json::to_string(&given).unwrap();
     let partition = random.below(partitions[input].load(Ordering::Relaxed) as u64) as i32;
-    let record = BaseRecord::to(INPUTS[input].0).partition(partition).key(&given.key).payload(&payload);
-    match producer.send(record) {
-        Ok(()) => {}
-        // It has not heard of the new one yet.
-        Err((KafkaError::MessageProduction(RDKafkaErrorCode::UnknownPartition), record)) => {
-            producer.send(record.partition(0)).map_err(|(error, _)| error).unwrap();
-        }
-        Err((error, _)) => panic!("{error}"),
+    let mut record = BaseRecord::to(INPUTS[input].0).partition(partition).key(&given.key).payload(&payload);
+    while let Err((error, refused)) = producer.send(record) {
+        record = match error {
+            // It has not heard of the new one yet.
+            KafkaError::MessageProduction(RDKafkaErrorCode::UnknownPartition) => refused.partition(0),
+            KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
+                producer.poll(Duration::from_millis(10));
+                refused
+            }
+            error => panic!("{error}"),
+        };
     }
 }
 
