@@ -30,7 +30,8 @@ impl Feed {
     pub fn start(mut config: ClientConfig, seed: u64, from: u64) -> Self {
         config.set("enable.idempotence", "true").set("message.timeout.ms", "600000").set("linger.ms", "1");
         // A broker that is back gets records at once: how long the job takes is measured, not how long this does.
-        config.set("reconnect.backoff.max.ms", "200").set("topic.metadata.refresh.interval.ms", "1000");
+        config.set("reconnect.backoff.max.ms", "200").set("socket.timeout.ms", "5000");
+        config.set("topic.metadata.refresh.interval.ms", "1000");
         let producer: BaseProducer = config.create().unwrap();
         let (fed, ended) = (Arc::new(AtomicU64::new(from)), Arc::new(AtomicBool::new(false)));
         let partitions = Arc::new(INPUTS.map(|(_, partitions)| AtomicI32::new(partitions)));

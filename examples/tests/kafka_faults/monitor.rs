@@ -30,7 +30,7 @@ struct Seen {
 impl Monitor {
     pub fn start(mut config: ClientConfig) -> Self {
         config.set("isolation.level", "read_committed").set("group.id", "monitor").set("enable.auto.commit", "false");
-        config.set("reconnect.backoff.max.ms", "200");
+        config.set("reconnect.backoff.max.ms", "200").set("socket.timeout.ms", "5000");
         let consumer: BaseConsumer = config.set("auto.offset.reset", "earliest").create().unwrap();
         let mut all = TopicPartitionList::new();
         for partition in 0..LINKS.1 {
