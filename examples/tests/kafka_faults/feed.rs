@@ -42,7 +42,10 @@ impl Feed {
                 for _ in 0..random.below(13) {
                     send(&producer, &mut random, number.fetch_add(1, Ordering::Relaxed), &spread);
                 }
-                producer.poll(Duration::ZERO);
+                // Each takes one report, and there is up to one for each record.
+                for _ in 0..13 {
+                    producer.poll(Duration::ZERO);
+                }
                 let is_pause = random.below(400) == 0;
                 thread::sleep(Duration::from_millis(if is_pause { 1_000 + random.below(2_000) } else { 20 }));
             }
