@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headwater_state::{BlockLog, Epoch, MemoryStore, ReplayLog, Store, recover};
 
 #[cfg(feature = "kafka")]
-use crate::kafka::{Changelog, Local, Session, Wanted};
+use crate::kafka::{Changelog, Kafka, Local, Session, Wanted};
 use crate::plan::Plan;
 use crate::run::Control;
 use crate::sink::Transaction;
@@ -89,6 +89,26 @@ impl Membership {
         self.begun || is_member
     }
 
+    /// The session of all attempts, or the next one where the last is over.
+    #[cfg(feature = "kafka")]
+    fn session(
+        &mut self,
+        kafka: &Kafka,
+        plan: &Plan,
+        options: &RunOptions,
+        dir: Option<&StateDir>,
+    ) -> Result<Arc<Session>> {
+        let instance = match (&self.session, &options.instance, dir) {
+            (Some(session), _, _) if !session.is_over() => return Ok(Arc::clone(session)),
+            (Some(another), _, _) => another.instance().to_owned(),
+            (None, Some(instance), _) => instance.clone(),
+            (None, None, Some(dir)) => dir.instance()?,
+            (None, None, None) => crate::state_dir::new_id()?,
+        };
+        let session = Session::start(kafka, plan, options, &instance, self.session.as_deref())?;
+        Ok(Arc::clone(self.session.insert(Arc::new(session))))
+    }
+
     /// Leaves the work to another instance, where there is one, after an error that is this machine's own.
     ///
     /// # Errors
@@ -151,19 +171,11 @@ impl JobState {
             Some(path) => Some(membership.directory(path, plan, options)?),
             None => None,
         };
-        let session = match &membership.session {
-            Some(session) if !session.is_over() => Arc::clone(session),
-            another => {
-                let instance = match (another, &options.instance, &dir) {
-                    (Some(another), _, _) => another.instance().to_owned(),
-                    (None, Some(instance), _) => instance.clone(),
-                    (None, None, Some(dir)) => dir.instance()?,
-                    (None, None, None) => crate::state_dir::new_id()?,
-                };
-                let session = Session::start(kafka, plan, options, &instance, another.as_deref())?;
-                Arc::clone(membership.session.insert(Arc::new(session)))
-            }
-        };
+        let session = membership.session(kafka, plan, options, dir.as_ref())?;
+        let fresh = options.fresh && !membership.begun;
+        if fresh {
+            session.remember_newest()?;
+        }
         let mut tables = None;
         let store: Arc<dyn Store> = match &dir {
             Some(dir) => {
@@ -174,7 +186,6 @@ impl JobState {
             None => Arc::new(MemoryStore::default()),
         };
         let local = Local { store: Arc::clone(&store), directory: dir.as_ref().map(StateDir::path) };
-        let fresh = options.fresh && !membership.begun;
         let wanted = Wanted { plan, fresh, drop_tables: &options.drop_tables };
         let Some(term) = session.stand_by(&local, &wanted, control)? else { return Ok(None) };
         let log = match Changelog::open(&session, term, &local, &wanted, control) {

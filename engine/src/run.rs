@@ -52,22 +52,27 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// The same where brokers are all that may be away: opening waits for them, too.
 const BACK_OFF_SHARED_MAX: Duration = Duration::from_secs(2);
 
+/// After so many failures in a row it is asked anew what the topics are: one may be gone.
+const REPLAN_AFTER: u32 = 3;
+
 /// After so many attempts in a row that failed by this machine's own fault, another instance may try.
 const LOCAL_MAX: u32 = 3;
+/// An attempt that lasted so long has not failed at once.
+const LOCAL_LASTS: Duration = Duration::from_secs(60);
 
 /// Runs a plan until its inputs end, somebody stops it, or it cannot go on.
 ///
-/// The plan is made anew where a topic has got partitions meanwhile.
+/// The plan is made anew where a topic has got partitions meanwhile, and after several failures.
 pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control: &Control) -> Result<Summary> {
     let began = clock::now();
     let mut plan = make()?;
     let mut membership = Membership::default();
     let mut state = None;
     let mut restarts = 0;
-    let mut in_a_row = 0;
+    let mut failures = Failures::default();
     let mut epochs = 0;
     loop {
-        let before = control.progress.committed().epoch;
+        let (before, attempt) = (control.progress.committed().epoch, clock::now());
         let opened = JobState::again(&mut state, &plan, options, control, &mut membership);
         let ran = opened.and_then(|state| state.map_or(Ok(0), |state| attempt::run(&plan, options, state, control)));
         let error = match ran {
@@ -79,32 +84,30 @@ pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control
         };
         let after = control.progress.committed().epoch;
         epochs += after.saturating_sub(before);
-        if after > before {
-            in_a_row = 0;
-        }
+        failures.count(&error, after > before, clock::now() - attempt);
         let shares = options.shares();
         // Whoever gives a wrong address or directory learns of it at once.
-        if !passes(&error, in_a_row, options) || !membership.has_begun() || control.stopping() {
+        if !passes(&error, failures.in_a_row, options) || !membership.has_begun() || control.stopping() {
             control.progress.enter(Phase::Failed(error.to_string()));
             return Err(error);
         }
         control.progress.restart(&error);
         let wait_max = if shares { BACK_OFF_SHARED_MAX } else { BACK_OFF_MAX };
-        let wait = BACK_OFF.saturating_mul(1 << in_a_row.min(16)).min(wait_max);
+        let wait = BACK_OFF.saturating_mul(1 << failures.in_a_row.min(16)).min(wait_max);
         tracing::warn!(%error, ?wait, "going back to the last commit");
         clock::wait(wait, || control.stopping());
-        in_a_row += 1;
+        failures.in_a_row += 1;
         restarts += 1;
         // State in memory is all there is of it.
         if options.state.is_some() || shares {
             state = None;
         }
-        if in_a_row >= LOCAL_MAX
+        if failures.local >= LOCAL_MAX
             && let Err(error) = membership.step_aside(&error, control)
         {
             tracing::debug!(%error, "not stepped aside");
         }
-        if plan.is_outdated() {
+        if plan.is_outdated() || failures.in_a_row >= REPLAN_AFTER {
             plan = replan(plan, make)?;
         }
     }
@@ -115,6 +118,28 @@ pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control
         elapsed: clock::now() - began,
         restarts,
     })
+}
+
+/// Failures one after the other.
+#[derive(Default)]
+struct Failures {
+    /// Since a commit.
+    in_a_row: u32,
+    /// By this machine's own fault, each soon after the one before. Opening commits, too, so commits do not end them.
+    local: u32,
+}
+
+impl Failures {
+    /// Counts the failure of an attempt that has lasted so long.
+    fn count(&mut self, error: &Error, committed: bool, lasted: Duration) {
+        if committed {
+            self.in_a_row = 0;
+        }
+        self.local = match error.is_local() {
+            true if lasted < LOCAL_LASTS => self.local + 1,
+            is_local => u32::from(is_local),
+        };
+    }
 }
 
 /// Whether an error may be gone at the next attempt.
@@ -136,5 +161,25 @@ fn replan(old: Plan, make: &dyn Fn() -> Result<Plan>) -> Result<Plan> {
             Ok(old)
         }
         made => made,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_this_machine_are_counted_though_opening_commits() {
+        let local = || Error::unavailable("disk full").caused_by(std::io::Error::other("no space"));
+        let soon = Duration::from_secs(1);
+        let mut failures = Failures::default();
+        let mut count = |error: &Error, lasted| {
+            failures.count(error, true, lasted);
+            failures.local
+        };
+        assert_eq!(count(&local(), LOCAL_LASTS), 1);
+        assert_eq!((count(&local(), soon), count(&local(), soon)), (2, 3));
+        assert_eq!(count(&Error::unavailable("no broker"), soon), 0);
+        assert_eq!((count(&local(), soon), count(&local(), LOCAL_LASTS)), (1, 1));
     }
 }

@@ -55,10 +55,35 @@ impl Session {
         Ok(place.get_or_init(|| asker))
     }
 
-    /// The newest commit that the group knows of.
-    pub(super) fn newest_commit(&self) -> Result<u64> {
+    /// Remembers how far the job was when this instance, which is to start over, joined it.
+    ///
+    /// # Errors
+    /// `Unavailable` where the broker does not answer.
+    pub fn remember_newest(&self) -> Result<()> {
+        if self.newest.get().is_none() {
+            let tokens = self.tokens(self.anybody()?, true)?;
+            let newest = tokens.iter().flatten().map(|token| token.epoch).max().unwrap_or_default();
+            self.newest.get_or_init(|| newest);
+        }
+        Ok(())
+    }
+
+    /// That no other instance has committed since [`remember_newest`](Self::remember_newest).
+    ///
+    /// # Errors
+    /// `Config` where one has; `Unavailable` where the broker does not answer.
+    pub(super) fn check_newest(&self) -> Result<()> {
+        let own = self.transactional_id();
+        let newest = self.newest.get().copied().unwrap_or_default();
         let tokens = self.tokens(self.anybody()?, true)?;
-        Ok(tokens.iter().flatten().map(|token| token.epoch).max().unwrap_or_default())
+        if !tokens.iter().flatten().any(|token| token.epoch > newest && token.owner != own) {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "another instance of {} has gone on while this one, which is to start over, stood by; stop the others first, or \
+             start this one without --fresh",
+            self.job
+        )))
     }
 
     /// The committed tokens, pending ones not.

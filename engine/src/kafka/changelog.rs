@@ -318,7 +318,8 @@ fn take_over(session: &Session, term: u64, fresh: bool, control: &Control) -> Re
         // Their first questions take as long as the id.
         scope.spawn(|| session.prime(session.anybody()));
         scope.spawn(|| session.prime(session.stable()));
-        let transactions = Transactions::start(&session.kafka, &id, &session.instance, session.interval)?;
+        let transactions =
+            Transactions::start(&session.kafka, &id, &session.instance, session.interval, &|| control.stopping())?;
         tracing::debug!(took = ?clock::now() - began, "took the transactional id");
         Ok((transactions, session.find(term, fresh, control)?))
     })

@@ -282,6 +282,10 @@ impl Group {
     fn take(&self, error: &KafkaError) {
         let code = error.rdkafka_error_code();
         tracing::debug!(%error, "membership");
+        // The same event comes as an error and as what `poll` returns.
+        if self.lock().is_replaced {
+            return;
+        }
         let fatal = match code {
             Some(Code::FencedInstanceId) if self.was_troubled() && self.may_join_anew() => {
                 tracing::warn!("connections failed, and the group has another member of this name: joining it anew");
@@ -374,7 +378,9 @@ mod tests {
         for _ in 1..REPLACED_MAX {
             let group = membership.context();
             group.lock().troubled = Some(clock::now());
-            group.take(&KafkaError::MessageConsumption(Code::FencedInstanceId));
+            for _ in 0..2 {
+                group.take(&KafkaError::MessageConsumption(Code::FencedInstanceId));
+            }
             assert!(membership.is_replaced());
             membership = Membership::join(&kafka, "group", "a", true, Some(&membership)).unwrap();
         }

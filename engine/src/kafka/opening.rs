@@ -76,7 +76,7 @@ impl Session {
         let mut fenced = BTreeSet::new();
         loop {
             self.membership.check(term)?;
-            match self.look(&mut fenced, term, fresh)? {
+            match self.look(&mut fenced, term, fresh, control)? {
                 Ok(found) => return Ok(found),
                 Err(what) => patience.wait_for(what, || remedy(self.kafka.brokers()))?,
             }
@@ -86,7 +86,13 @@ impl Session {
     }
 
     /// Goes through steps 1 to 3 once. What was found, or what is to be waited for.
-    fn look(&self, fenced: &mut BTreeSet<String>, term: u64, fresh: bool) -> Result<Result<Found, String>> {
+    fn look(
+        &self,
+        fenced: &mut BTreeSet<String>,
+        term: u64,
+        fresh: bool,
+        control: &Control,
+    ) -> Result<Result<Found, String>> {
         let (anybody, stable) = (self.anybody()?, self.stable()?);
         // 1. Whoever wrote last and is gone can write no more.
         let before = self.tokens(anybody, fresh)?;
@@ -101,7 +107,7 @@ impl Session {
                 let instance = writer.strip_prefix(&format!("{}/", self.job)).unwrap_or(writer);
                 if !members.iter().any(|member| member == instance) {
                     tracing::info!(writer, "fencing an instance that is gone");
-                    fence(&self.kafka, writer, &self.instance)?;
+                    fence(&self.kafka, writer, &self.instance, &|| control.stopping())?;
                     crash::point("kafka.fenced");
                     fenced.insert(writer.clone());
                 }

@@ -36,7 +36,7 @@ pub(super) struct KafkaPartition<F> {
     /// When the leader was last heard of, where all was read by then.
     pub heard: Option<Instant>,
     /// Told to the source where the topic has more partitions.
-    pub has_grown: Arc<AtomicBool>,
+    pub has_changed: Arc<AtomicBool>,
 }
 
 /// A partition, and of one that has ended its last position only: so its client closes when all have ended, for nobody
@@ -128,7 +128,7 @@ impl<F> KafkaPartition<F> {
         self.client.serve()?;
         // One that ends where the topic ended at the start does not mind what comes after.
         if self.cursor.end.is_none() {
-            self.client.check_partitions().inspect_err(|_| self.has_grown.store(true, Ordering::Relaxed))?;
+            self.client.check_partitions().inspect_err(|_| self.has_changed.store(true, Ordering::Relaxed))?;
         }
         if self.cursor.has_ended() {
             return Ok(Poll::End);

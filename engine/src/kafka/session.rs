@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// Those who ask questions, of what is not committed and of what is. They stay connected: whoever takes over has no time
     /// to connect again.
     pub(super) askers: [OnceLock<Asker>; 2],
+    /// The newest commit when this instance joined, if it is to start over.
+    pub(super) newest: OnceLock<u64>,
 }
 
 /// The tables of this process, and where its files are.
@@ -79,6 +81,7 @@ impl Session {
             Ok((topic.name().to_owned(), i32::from(partitions)))
         });
         let sources = sources.collect::<Result<_>>()?;
+        let newest = another.map(|another| another.newest.clone()).unwrap_or_default();
         let another = another.map(|another| &another.membership);
         let membership = Membership::join(kafka, job, instance, !options.leave, another)?;
         Ok(Self {
@@ -92,6 +95,7 @@ impl Session {
             sources,
             recommit: options.recommit_interval,
             askers: Default::default(),
+            newest,
         })
     }
 
@@ -175,7 +179,6 @@ impl Session {
     /// What reading and writing report.
     pub fn stand_by(&self, local: &Local<'_>, wanted: &Wanted<'_>, control: &Control) -> Result<Option<u64>> {
         let mut tail = None;
-        let mut newest = None;
         let mut told = false;
         let began = clock::now();
         loop {
@@ -184,14 +187,8 @@ impl Session {
                     reader.close_aside();
                 }
                 // Replicas are started alike: one that takes over must not wipe what the other has done.
-                if let Some(before) = newest
-                    && self.newest_commit()? > before
-                {
-                    return Err(Error::config(format!(
-                        "another instance of {} has gone on while this one, which is to start over, stood by; stop the others \
-                         first, or start this one without --fresh",
-                        self.job
-                    )));
+                if wanted.fresh {
+                    self.check_newest()?;
                 }
                 return Ok(Some(term));
             }
@@ -208,9 +205,6 @@ impl Session {
                 tracing::info!("standing by: another instance of {} is active", self.job);
             }
             if wanted.fresh {
-                if newest.is_none() {
-                    newest = Some(self.newest_commit()?);
-                }
                 self.membership.wait(STANDBY_LOOK);
                 continue;
             }

@@ -29,8 +29,8 @@ pub struct KafkaSource<T, F> {
     facts: OnceLock<Facts>,
     /// The client that all partitions are read with, on whatever threads. It lives as long as one of them is open.
     reader: Mutex<Shared>,
-    /// The topic has more partitions by now.
-    has_grown: Arc<AtomicBool>,
+    /// The topic has more partitions by now, or was not to be reached: it is looked at anew.
+    has_changed: Arc<AtomicBool>,
     records: PhantomData<fn() -> T>,
 }
 
@@ -66,7 +66,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
             format,
             facts: OnceLock::new(),
             reader: Mutex::default(),
-            has_grown: Arc::default(),
+            has_changed: Arc::default(),
             records: PhantomData,
         }
     }
@@ -98,6 +98,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
         }
         let reader = Client::to_read(&self.topic, partitions).inspect_err(|error| {
             shared.failed = Some((clock::now(), error.kind(), error.to_string()));
+            self.has_changed.store(true, Ordering::Relaxed);
         })?;
         let reader = Arc::new(reader);
         shared.client = Arc::downgrade(&reader);
@@ -126,7 +127,7 @@ impl<T, F: Decode<T>> KafkaSource<T, F> {
             patience: self.topic.kafka.patience,
             held_since: None,
             heard: None,
-            has_grown: Arc::clone(&self.has_grown),
+            has_changed: Arc::clone(&self.has_changed),
         })
     }
 
@@ -182,7 +183,7 @@ impl<T: 'static, F: Decode<T>> Source<T> for KafkaSource<T, F> {
     }
 
     fn has_changed(&self) -> bool {
-        self.has_grown.load(Ordering::Relaxed)
+        self.has_changed.load(Ordering::Relaxed)
     }
 
     fn measures(&self) -> Vec<Measure> {

@@ -61,9 +61,15 @@ impl Transactions {
     ///
     /// # Errors
     /// `Config` for options that are wrong or rights that are missing; `Unavailable` where brokers do not answer.
-    pub fn start(kafka: &Kafka, id: &str, client: &str, interval: Duration) -> Result<Self> {
+    pub fn start(
+        kafka: &Kafka,
+        id: &str,
+        client: &str,
+        interval: Duration,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<Self> {
         let timeout = TRANSACTION_TIMEOUT + interval;
-        let running = connect(kafka, id, client, timeout)?;
+        let running = connect(kafka, id, client, timeout, stopping)?;
         let (kafka, id, client) = (kafka.clone(), id.to_owned(), client.to_owned());
         Ok(Self { kafka, id, client, timeout, running: Mutex::new(running) })
     }
@@ -157,7 +163,7 @@ impl Transactions {
             return Ok(false);
         }
         tracing::debug!(id = self.id, "a request has no answer: taking the transactional id anew");
-        *running = connect(&self.kafka, &self.id, &self.client, self.timeout)?;
+        *running = connect(&self.kafka, &self.id, &self.client, self.timeout, &|| false)?;
         Ok(true)
     }
 
@@ -258,11 +264,11 @@ impl Running {
 ///
 /// # Errors
 /// As [`Transactions::start`].
-pub(super) fn fence(kafka: &Kafka, id: &str, client: &str) -> Result<()> {
-    connect(kafka, id, client, TRANSACTION_TIMEOUT).map(drop)
+pub(super) fn fence(kafka: &Kafka, id: &str, client: &str, stopping: &dyn Fn() -> bool) -> Result<()> {
+    connect(kafka, id, client, TRANSACTION_TIMEOUT, stopping).map(drop)
 }
 
-fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration) -> Result<Running> {
+fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration, stopping: &dyn Fn() -> bool) -> Result<Running> {
     let millis = timeout.as_millis().to_string();
     let options = [
         ("transactional.id", id.to_owned()),
@@ -287,6 +293,7 @@ fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration) -> Result<R
     loop {
         match raw.init(SLICE) {
             Ok(()) => break,
+            Err(_) if stopping() => return Err(Error::unavailable("asked to stop while taking the transactional id")),
             Err(error) if error.is_retriable && !error.is_fatal && clock::now() < deadline => {
                 while raw.serve(Duration::ZERO, drop) {}
                 if told.last_error().is_some() && error.code == Code::OperationTimedOut {

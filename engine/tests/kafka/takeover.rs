@@ -232,6 +232,22 @@ fn partitions_that_were_added_while_it_stood_by_are_read() {
 }
 
 #[test]
+fn an_input_that_was_deleted_while_it_stood_by_ends_it() {
+    let broker = Broker::shared();
+    let counting = Counting::over(broker, "standby-deleted", 1);
+    let leave = |options: &mut RunOptions| options.leave = true;
+    broker.write(counting.input_name(), 0, 0..100);
+    let first = counting.start_with("a", leave).wait_for(100);
+    let second = counting.start_with("b", leave);
+    second.said.wait_for("standing by: another instance");
+    broker.delete(counting.input_name());
+    for instance in [first, second] {
+        let error = instance.join().unwrap_err();
+        assert_eq!(error.kind(), Kind::Config, "{error}");
+    }
+}
+
+#[test]
 fn a_static_member_that_comes_back_owns_at_once() {
     let broker = Broker::shared();
     let counting = Counting::begun_as_static(broker, "back");
