@@ -140,6 +140,10 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.apply(&Bulk { epoch: self.inner.durable(), tables })?;
         Err(failed(Call::Apply))
     }
+
+    fn tidies(&self, tidies: bool) -> Result<()> {
+        self.inner.tidies(tidies)
+    }
 }
 
 impl<S: BlockLog> BlockLog for Faulty<S> {

@@ -236,6 +236,17 @@ impl Store for RocksStore {
     fn apply(&self, bulk: &Bulk) -> Result<()> {
         self.ingest(bulk)
     }
+
+    fn tidies(&self, tidies: bool) -> Result<()> {
+        let value = if tidies { "false" } else { "true" };
+        for table in self.tables() {
+            if let Some(family) = self.table(&table) {
+                let set = self.db.set_options_cf(&family, &[("disable_auto_compactions", value)]);
+                set.map_err(failed("set options of table"))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for RocksStore {

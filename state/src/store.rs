@@ -40,6 +40,15 @@ pub trait Store: Send + Sync {
     /// `Unavailable` when the disk is full or fails; the tables then are somewhere between the two epochs, which
     /// reading must not notice: every key that differs is still held in memory.
     fn apply(&self, bulk: &Bulk) -> Result<()>;
+
+    /// Whether what was applied is put in order in the background, for those who read. A lot that is applied before
+    /// anybody reads is there sooner without.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    fn tidies(&self, _tidies: bool) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The log of what was committed.

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 /// Bytes of blocks that are merged and written at once. There are three times as many in memory: the threads hand them
 /// over without a queue.
 const SLICE_BYTES: usize = 64 << 20;
+/// So many slices are applied before tables are put in order. More of them would make reading slow, and writing wait.
+const UNTIDY_MAX: usize = 32;
 
 /// Takes commits on their way into the tables.
 pub(super) struct Filling {
@@ -28,7 +30,7 @@ pub(super) fn fill(store: &dyn Store, read: impl FnOnce(&mut Filling) -> Result<
         let (slices, to_merge) = sync_channel(0);
         let (merged, to_write) = sync_channel(0);
         let merging = start(scope, "merge", move || merge(&to_merge, &merged))?;
-        let writing = start(scope, "fill", move || to_write.iter().try_for_each(|bulk| store.apply(&bulk)))?;
+        let writing = start(scope, "fill", move || write(store, &to_write))?;
         let mut filling = Filling { slice: Vec::new(), bytes: 0, slices };
         let read = read(&mut filling).and_then(|()| filling.flush());
         drop(filling);
@@ -68,6 +70,21 @@ fn merge(slices: &Receiver<Vec<Commit>>, merged: &SyncSender<Bulk>) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Applies what was merged.
+fn write(store: &dyn Store, merged: &Receiver<Bulk>) -> Result<()> {
+    let mut tidies = true;
+    for (number, bulk) in merged.iter().enumerate() {
+        // One or two slices are less than it costs to say so.
+        let wanted = !(2..UNTIDY_MAX).contains(&number);
+        if tidies != wanted {
+            store.tidies(wanted)?;
+            tidies = wanted;
+        }
+        store.apply(&bulk)?;
+    }
+    if tidies { Ok(()) } else { store.tidies(true) }
 }
 
 fn start<'scope>(

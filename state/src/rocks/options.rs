@@ -5,6 +5,10 @@ use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, 
 
 use super::TABLE_FAMILY_PREFIX;
 
+/// Files without order of one table, from which on writes are slower, and wait.
+const FILES_SLOW: i32 = 48;
+const FILES_STOP: i32 = 64;
+
 /// What a database may use of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
@@ -101,6 +105,9 @@ fn table(cache: &Cache) -> Options {
     let mut table = Options::default();
     table.set_block_based_table_factory(&blocks);
     table.set_compression_type(DBCompressionType::Lz4);
+    // More than a table has that is filled before it is put in order (`Store::tidies`).
+    table.set_level_zero_slowdown_writes_trigger(FILES_SLOW);
+    table.set_level_zero_stop_writes_trigger(FILES_STOP);
     // Tables take whole files, so their write buffers stay empty.
     table.set_write_buffer_size(64 * 1024);
     table

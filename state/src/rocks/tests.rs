@@ -193,3 +193,32 @@ fn files_on_their_way_in_do_not_outlive_a_crash() {
     open(&directory).unwrap();
     assert!(!left.exists());
 }
+
+#[test]
+fn tables_that_are_filled_are_put_in_order_when_that_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).unwrap();
+    store.tidies(false).unwrap();
+    // More files than are left alone otherwise.
+    for epoch in 1..=20 {
+        store.apply(&Bulk::merge([&commit(epoch)]).unwrap()).unwrap();
+    }
+    let files = || {
+        let family = store.table("t").unwrap();
+        store.db.property_int_value_cf(&family, "rocksdb.num-files-at-level0").unwrap().unwrap()
+    };
+    assert!(files() > 10, "{} files", files());
+    store.tidies(true).unwrap();
+    let pause = || {
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+        false
+    };
+    assert!((0..60_000).any(|_| files() < 4 || pause()), "{} files", files());
+    let mut rows = 0;
+    let mut visit = |_: &[u8], value: &[u8]| {
+        rows += u64::from(value == 20u64.to_be_bytes());
+        ControlFlow::Continue(())
+    };
+    store.scan("t", &[], &[u8::MAX; 8], &mut visit).unwrap();
+    assert_eq!(rows, 2);
+}
