@@ -13,6 +13,8 @@ use crate::open_loop;
 /// Records of which it is learned what the job does when it is behind; the load is half of that.
 const BEHIND: u64 = 2_000_000;
 const MEMORY_BYTES: usize = 1 << 30;
+/// Commits are looked for so often.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Measures and judges both commit intervals.
 pub fn measure(cluster: &Cluster, bars: &mut Bars) {
@@ -46,17 +48,18 @@ fn one(cluster: &Cluster, commit_interval: Duration, rate: u64, bars: &mut Bars)
     let options = RunOptions { commit_interval, leave: true, ..options(directory.path(), MEMORY_BYTES) };
     let kafka = cluster.kafka();
     let control = Control::default();
-    let said = std::thread::scope(|scope| {
+    let (said, commits) = std::thread::scope(|scope| {
         scope.spawn(|| {
             let output = Output::Kafka(kafka.output(&alerts));
             flagship(&name, Input::Kafka(kafka.topic(&transactions)), output).run(&options, &control).unwrap()
         });
+        let commits = scope.spawn(|| commit_times(&control));
         let said = drive(&transactions, &alerts, rate);
         control.stop();
-        said
+        (said, commits.join().unwrap())
     });
     let [p50, p99, p999, count, late] = said[..] else { panic!("the run is void: {said:?}") };
-    let commit = p99_ms(&control.progress.work().commit_times);
+    let commit = one_in_a_hundred(commits);
     println!(
         "{rate} records/s, commits every {commit_interval:?}: p50 {p50:.0} ms, p99 {p99:.0} ms, p99.9 {p999:.0} ms of {count} \
          alerts; commits p99 {commit:.0} ms; written at most {late:.0} ms late"
@@ -79,16 +82,28 @@ fn drive(transactions: &str, alerts: &str, rate: u64) -> Vec<f64> {
     said.split_whitespace().map(|figure| figure.parse().unwrap()).collect()
 }
 
-/// Read off the counts, which have bounds: within two of them as if evenly spread.
-fn p99_ms(times: &headwater::progress::Times) -> f64 {
-    let wanted = times.count() as f64 * 0.99;
-    let (mut before, mut below) = (0.0, 0.0);
-    for (count, bound) in times.counts.iter().zip(headwater::progress::Times::BOUNDS) {
-        let here = *count as f64;
-        if before + here >= wanted {
-            return (below + (bound - below) * (wanted - before) / here.max(1.0)) * 1e3;
-        }
-        (before, below) = (before + here, bound);
+/// How long each commit took once the job had started and caught up: the latencies leave out as much.
+fn commit_times(control: &Control) -> Vec<f64> {
+    while control.progress.records_in() == 0 {
+        std::thread::sleep(LOOK);
     }
-    f64::INFINITY
+    std::thread::sleep(open_loop::WARM_UP);
+    let mut times = Vec::new();
+    let mut last = control.progress.committed().epoch;
+    while !control.stopping() {
+        std::thread::sleep(LOOK);
+        let committed = control.progress.committed();
+        if committed.epoch != last {
+            last = committed.epoch;
+            times.push(committed.commit_time.as_secs_f64() * 1e3);
+        }
+    }
+    times
+}
+
+/// What a hundredth of them exceed.
+fn one_in_a_hundred(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let at = (figures.len() as f64 * 0.99).ceil() as usize;
+    figures[at.clamp(1, figures.len()) - 1]
 }

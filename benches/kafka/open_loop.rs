@@ -20,7 +20,7 @@ pub const NAME: &str = "open-loop";
 pub const USERS: u64 = 500_000;
 const SECONDS: u64 = 25;
 /// Latencies count from here on: the job has long begun.
-const WARM_UP: Duration = Duration::from_secs(5);
+pub const WARM_UP: Duration = Duration::from_secs(5);
 /// Each record has a place in this pace.
 const TICK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(30);
