@@ -99,6 +99,11 @@ impl Bars {
     }
 }
 
+/// The time that a share of them, which are sorted, stay below, in milliseconds.
+pub fn millis_at(sorted: &[Duration], share: f64) -> f64 {
+    sorted[(sorted.len() as f64 * share) as usize].as_secs_f64() * 1e3
+}
+
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use headwater::prelude::*;
 
 use crate::cluster::Cluster;
-use crate::common::bars::Bars;
+use crate::common::bars::{Bars, millis_at};
 use crate::jobs::{Transactions, flagship, options};
 use crate::open_loop;
 
@@ -59,7 +59,7 @@ fn one(cluster: &Cluster, commit_interval: Duration, rate: u64, bars: &mut Bars)
         (said, commits.join().unwrap())
     });
     let [p50, p99, p999, count, late] = said[..] else { panic!("the run is void: {said:?}") };
-    let commit = one_in_a_hundred(commits);
+    let commit = millis_at(&commits, 0.99);
     println!(
         "{rate} records/s, commits every {commit_interval:?}: p50 {p50:.0} ms, p99 {p99:.0} ms, p99.9 {p999:.0} ms of {count} \
          alerts; commits p99 {commit:.0} ms; written at most {late:.0} ms late"
@@ -82,8 +82,8 @@ fn drive(transactions: &str, alerts: &str, rate: u64) -> Vec<f64> {
     said.split_whitespace().map(|figure| figure.parse().unwrap()).collect()
 }
 
-/// How long each commit took once the job had started and caught up: the latencies leave out as much.
-fn commit_times(control: &Control) -> Vec<f64> {
+/// How long each commit took, in order of that, once the job had started and caught up: the latencies leave out as much.
+fn commit_times(control: &Control) -> Vec<Duration> {
     while control.progress.records_in() == 0 {
         std::thread::sleep(LOOK);
     }
@@ -95,15 +95,9 @@ fn commit_times(control: &Control) -> Vec<f64> {
         let committed = control.progress.committed();
         if committed.epoch != last {
             last = committed.epoch;
-            times.push(committed.commit_time.as_secs_f64() * 1e3);
+            times.push(committed.commit_time);
         }
     }
+    times.sort_unstable();
     times
-}
-
-/// What a hundredth of them exceed.
-fn one_in_a_hundred(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let at = (figures.len() as f64 * 0.99).ceil() as usize;
-    figures[at.clamp(1, figures.len()) - 1]
 }

@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::Cluster;
+use crate::common::bars::millis_at;
 use crate::common::{Alert, line, transaction, user_name};
 
 /// What this is called on the command line; after it come the topics of transactions and of alerts, and the rate.
@@ -54,7 +55,7 @@ pub fn run(cluster: &Cluster, arguments: &[&str]) -> ExitCode {
         (latencies, writer.join().unwrap())
     });
     latencies.sort_unstable();
-    let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize].as_secs_f64() * 1e3;
+    let at = |share| millis_at(&latencies, share);
     println!("{} {} {} {} {}", at(0.5), at(0.99), at(0.999), latencies.len(), late.as_secs_f64() * 1e3);
     ExitCode::SUCCESS
 }

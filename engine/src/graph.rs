@@ -103,7 +103,7 @@ pub(crate) struct BoundSource {
     pub description: String,
     pub partitions: Vec<String>,
     pub measures: Arc<TakeMeasures>,
-    /// Whether it has other partitions by now.
+    /// As [`Source::has_changed`](crate::source::Source::has_changed).
     pub has_changed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 

@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::run::Control;
 use crate::sink::Transaction;
 use crate::state_dir::StateDir;
-use crate::{Error, Result, RunOptions};
+use crate::{Result, RunOptions};
 
 /// A log in front of which several instances stand, and one at a time writes.
 pub(crate) trait SharedLog: BlockLog {
@@ -109,17 +109,17 @@ impl Membership {
         Ok(Arc::clone(self.session.insert(Arc::new(session))))
     }
 
-    /// Leaves the work to another instance, where there is one, after an error that is this machine's own.
+    /// Leaves the work to another instance, where there is one.
     ///
     /// # Errors
     /// As brokers answer.
-    pub fn step_aside(&self, error: &Error, control: &Control) -> Result<()> {
+    pub fn step_aside(&self, control: &Control) -> Result<()> {
         #[cfg(feature = "kafka")]
-        if let Some(session) = self.session.as_ref().filter(|session| error.is_local() && !session.is_over()) {
+        if let Some(session) = self.session.as_ref().filter(|session| !session.is_over()) {
             return session.step_aside(control);
         }
         // Nobody else is there where state is this machine's alone.
-        let _ = (error, control);
+        let _ = control;
         Ok(())
     }
 

@@ -122,7 +122,7 @@ impl Plan {
         })
     }
 
-    /// Whether a source has other partitions than are planned.
+    /// Whether a source may have other partitions than are planned.
     pub fn is_outdated(&self) -> bool {
         self.changes.iter().any(|has_changed| has_changed())
     }

@@ -103,7 +103,7 @@ pub(crate) fn run(make: &dyn Fn() -> Result<Plan>, options: &RunOptions, control
             state = None;
         }
         if failures.local >= LOCAL_MAX
-            && let Err(error) = membership.step_aside(&error, control)
+            && let Err(error) = membership.step_aside(control)
         {
             tracing::debug!(%error, "not stepped aside");
         }

@@ -51,7 +51,7 @@ pub trait Source<T>: Send + Sync {
         self.open(partition, None)
     }
 
-    /// Whether it has other partitions than it had when it was bound. A job that goes back to its last commit then binds
+    /// Whether it has other partitions than it had when it was bound, or may have: it could not be reached. A job that goes back to its last commit then binds
     /// its topics anew.
     fn has_changed(&self) -> bool {
         false

@@ -72,7 +72,7 @@ impl Session {
     ///
     /// # Errors
     /// `Config` where one has; `Unavailable` where the broker does not answer.
-    pub(super) fn check_newest(&self) -> Result<()> {
+    pub(super) fn check_nobody_went_on(&self) -> Result<()> {
         let own = self.transactional_id();
         let newest = self.newest.get().copied().unwrap_or_default();
         let tokens = self.tokens(self.anybody()?, true)?;

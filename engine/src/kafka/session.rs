@@ -188,7 +188,7 @@ impl Session {
                 }
                 // Replicas are started alike: one that takes over must not wipe what the other has done.
                 if wanted.fresh {
-                    self.check_newest()?;
+                    self.check_nobody_went_on()?;
                 }
                 return Ok(Some(term));
             }

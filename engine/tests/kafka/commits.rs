@@ -170,6 +170,16 @@ impl Counting {
         Instance::of(options, move || counting(&name, Input::Kafka(input), &output))
     }
 
+    /// Two instances that leave the group when they stop: `a`, which has read so many numbers, and `b`, which stands by.
+    #[track_caller]
+    pub fn with_standby(&self, numbers: u64) -> (Instance, Instance) {
+        let leave = |options: &mut RunOptions| options.leave = true;
+        let first = self.start_with("a", leave).wait_for(numbers);
+        let second = self.start_with("b", leave);
+        second.said.wait_for("standing by: another instance");
+        (first, second)
+    }
+
     /// Runs an instance that leaves the group, until it has read so many numbers over all runs.
     #[track_caller]
     pub fn run(&self, instance: &str, numbers: u64) -> String {

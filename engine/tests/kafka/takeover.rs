@@ -188,11 +188,8 @@ fn a_fence_by_a_stranger_is_survived() {
 fn an_instance_stands_by_and_takes_over() {
     let broker = Broker::shared();
     let counting = Counting::over(broker, "standby", 2);
-    let leave = |options: &mut RunOptions| options.leave = true;
     broker.write(counting.input_name(), 0, 0..20_000);
-    let first = counting.start_with("a", leave).wait_for(20_000);
-    let second = counting.start_with("b", leave);
-    second.said.wait_for("standing by: another instance");
+    let (first, second) = counting.with_standby(20_000);
     let followed = || {
         let text = fs::read(counting.state("b").join("changelog.json")).unwrap_or_default();
         let checkpoint: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -218,11 +215,8 @@ fn an_instance_stands_by_and_takes_over() {
 fn partitions_that_were_added_while_it_stood_by_are_read() {
     let broker = Broker::shared();
     let counting = Counting::over(broker, "standby-added", 2);
-    let leave = |options: &mut RunOptions| options.leave = true;
     broker.write(counting.input_name(), 0, 0..100);
-    let first = counting.start_with("a", leave).wait_for(100);
-    let second = counting.start_with("b", leave);
-    second.said.wait_for("standing by: another instance");
+    let (first, second) = counting.with_standby(100);
     broker.add_partitions(counting.input_name(), 4);
     first.stop().unwrap();
     broker.write(counting.input_name(), 2, 100..200);
@@ -235,11 +229,8 @@ fn partitions_that_were_added_while_it_stood_by_are_read() {
 fn an_input_that_was_deleted_while_it_stood_by_ends_it() {
     let broker = Broker::shared();
     let counting = Counting::over(broker, "standby-deleted", 1);
-    let leave = |options: &mut RunOptions| options.leave = true;
     broker.write(counting.input_name(), 0, 0..100);
-    let first = counting.start_with("a", leave).wait_for(100);
-    let second = counting.start_with("b", leave);
-    second.said.wait_for("standing by: another instance");
+    let (first, second) = counting.with_standby(100);
     broker.delete(counting.input_name());
     for instance in [first, second] {
         let error = instance.join().unwrap_err();
@@ -319,10 +310,7 @@ fn an_instance_that_stands_by_outlives_its_broker() {
     let broker = Broker::start();
     let counting = Counting::over(&broker, "outlives", 1);
     broker.write(counting.input_name(), 0, 0..1000);
-    let leave = |options: &mut RunOptions| options.leave = true;
-    let first = counting.start_with("a", leave).wait_for(1000);
-    let second = counting.start_with("b", leave);
-    second.said.wait_for("standing by: another instance");
+    let (first, second) = counting.with_standby(1000);
     broker.dev("kill");
     broker.dev("start");
     broker.write(counting.input_name(), 0, 1000..1100);
