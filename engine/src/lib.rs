@@ -13,6 +13,7 @@ mod build;
 mod cli;
 mod clock;
 mod commit_record;
+pub mod connectors;
 mod coordinator;
 mod explain;
 mod fields;
@@ -55,6 +56,7 @@ mod worker;
 struct Pages;
 
 pub use bad_record::{BadRecords, DeadLetter};
+pub use connectors::Connector;
 pub use headwater_operators as operators;
 pub use headwater_operators::time;
 pub use headwater_state as state;

@@ -4,7 +4,8 @@ pub use std::process::ExitCode;
 pub use std::time::Duration;
 
 pub use headwater_operators::{
-    Avg, Clock, Count, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Sum, Timestamp, Tumbling, Turn, Window,
+    Alert, AlertStatus, Attempt, Avg, Clock, Count, Failure, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Severity,
+    Sum, Timestamp, Tumbling, Turn, Window,
 };
 pub use headwater_state::{Key, Table, Text};
 
@@ -14,6 +15,6 @@ pub use crate::kafka::Kafka;
 pub use crate::sink::Captured;
 pub use crate::source::{Feed, Generator, Random, Records as Rows, channel};
 pub use crate::{
-    Aggregated, BadRecords, Control, DeadLetter, Delivery, Error, Job, KeyedStream, Kind, Result, RunOptions, Stream,
-    Summary, Topic, WindowedStream,
+    Aggregated, BadRecords, Connector, Control, DeadLetter, Delivery, Error, Job, KeyedStream, Kind, Result,
+    RunOptions, Stream, Summary, Topic, WindowedStream,
 };

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod aggregates;
+mod alert;
 mod batch;
 mod branch;
 #[cfg(feature = "columns")]
@@ -19,6 +20,7 @@ mod map;
 mod merge;
 mod message;
 mod operator;
+mod outbox;
 mod pane;
 mod predicate;
 mod process;
@@ -34,6 +36,7 @@ mod windows;
 
 pub use aggregate::{Aggregate, MergeAggregate};
 pub use aggregates::{Avg, AvgState, Count, Fold, Max, Min, Number, Ordered, Sum};
+pub use alert::{Alert, AlertStatus, Severity};
 pub use batch::Batch;
 pub use branch::Branch;
 #[cfg(feature = "columns")]
@@ -51,6 +54,7 @@ pub use map::Map;
 pub use merge::{Merge, MergeInput};
 pub use message::{Activity, Credit, Message, Origin};
 pub use operator::{Chain, Operator, Output, Progress};
+pub use outbox::{Attempt, Failure, FailureKind};
 pub use pane::{Late, Pane, PaneKind};
 pub use predicate::Predicate;
 pub use process::{Clock, Process, StepFns, Steps, Turn};

@@ -1,0 +1,57 @@
+//! What brings items of an outbox to the world outside. Each connector is a cargo feature.
+
+use std::future::Future;
+
+use headwater_operators::{Attempt, Failure};
+
+use crate::Result;
+
+/// Brings items to a receiver outside: a mail server, a pager, anything with an address.
+///
+/// A connector of your own is one function. It is given an [`Attempt`]; what it returns decides what comes next:
+/// nothing, another attempt by the outbox's schedule, or the dead letters ([`Failure`]). It need not retry, wait, limit
+/// the time or remember anything: the outbox does.
+///
+/// ```
+/// use headwater::prelude::*;
+///
+/// /// Writes each item into a file of its own, named after its key: one that is delivered twice is there once.
+/// struct Folder(std::path::PathBuf);
+///
+/// impl Connector<String> for Folder {
+///     fn describe(&self) -> String {
+///         format!("folder {}", self.0.display())
+///     }
+///
+///     async fn deliver(&self, attempt: &Attempt<String>) -> Result<(), Failure> {
+///         let file = self.0.join(attempt.idempotency_key.replace('/', "-"));
+///         std::fs::write(file, &attempt.item)
+///             .map_err(|error| Failure::transient("the file cannot be written").caused_by(&error))
+///     }
+/// }
+/// ```
+pub trait Connector<T>: Send + Sync + 'static {
+    /// What it is, for `explain` and for messages: `mail server mail.example.org:587`. Never a secret.
+    fn describe(&self) -> String;
+
+    /// Finds what is wrong with its options before anything runs.
+    ///
+    /// # Errors
+    /// `Config` with the remedy.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Which way an item takes, where there are several that fail each by itself: the host of an address. Where nobody
+    /// answers on one, items of the others go on.
+    fn lane(&self, item: &T) -> String {
+        let _ = item;
+        String::new()
+    }
+
+    /// Delivers an item. Dropped where it takes longer than the outbox allows.
+    ///
+    /// # Errors
+    /// What becomes of the item then is the [`Failure`]'s kind.
+    fn deliver(&self, attempt: &Attempt<T>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
