@@ -86,8 +86,11 @@ impl Error {
     /// Whether what is away is this machine's own, as its disk: another one may be able to go on.
     pub fn is_local(&self) -> bool {
         let mut causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        self.kind == Kind::Unavailable
-            && causes.any(|cause| cause.is::<std::io::Error>() || cause.is::<rocksdb::Error>())
+        #[cfg(feature = "rocks")]
+        let of_store = |cause: &(dyn std::error::Error + 'static)| cause.is::<rocksdb::Error>();
+        #[cfg(not(feature = "rocks"))]
+        let of_store = |_: &(dyn std::error::Error + 'static)| false;
+        self.kind == Kind::Unavailable && causes.any(|cause| cause.is::<std::io::Error>() || of_store(cause))
     }
 
     /// The message without its causes.
