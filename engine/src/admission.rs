@@ -13,18 +13,47 @@ const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
     bytes: AtomicUsize,
+    /// How many hold everything back.
+    holds: AtomicUsize,
 }
 
 impl Admission {
     /// Whether a source may read more.
     pub fn is_open(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) < UNDER_WAY_BYTES_MAX
+        self.bytes.load(Ordering::Relaxed) < UNDER_WAY_BYTES_MAX && self.holds.load(Ordering::Relaxed) == 0
     }
 
     /// Counts a batch's bytes as under way until the last clone of the credit is dropped.
     pub fn admit(self: &Arc<Self>, bytes: usize) -> Credit {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Credit::holding(Admitted { admission: Arc::clone(self), bytes })
+    }
+}
+
+/// Holds the sources back while it is set.
+pub(crate) struct Hold {
+    admission: Arc<Admission>,
+    is_set: bool,
+}
+
+impl Hold {
+    pub fn new(admission: &Arc<Admission>) -> Self {
+        Self { admission: Arc::clone(admission), is_set: false }
+    }
+
+    pub fn set(&mut self, is_set: bool) {
+        match (self.is_set, is_set) {
+            (false, true) => self.admission.holds.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.admission.holds.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        self.is_set = is_set;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 

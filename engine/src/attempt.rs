@@ -14,6 +14,7 @@ use crate::commit_record::CommitRecord;
 use crate::coordinator::{Coordinator, OpenSink};
 use crate::graph::Role;
 use crate::job_state::JobState;
+use crate::outbox::Ownership;
 use crate::plan::Plan;
 use crate::report::{Inbound, Report};
 use crate::rotation::Rotation;
@@ -54,7 +55,7 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
         Some((epoch, marker)) => (epoch, CommitRecord::read(&marker)?),
     };
     let transaction = state.log.shared().map(|log| log.transaction());
-    let sinks = open_sinks(plan, &record, transaction.as_ref())?;
+    let sinks = open_sinks(plan, &record, transaction.as_ref(), state)?;
     let shares = MemoryShares::of(options.memory_bytes);
     let write_behind =
         WriteBehind::start(Arc::clone(&state.store), state.log.open(), WriteBehindOptions { lag_bytes: shares.lag })?;
@@ -87,9 +88,19 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
     })
 }
 
-fn open_sinks(plan: &Plan, record: &CommitRecord, transaction: Option<&Transaction>) -> Result<Vec<OpenSink>> {
+fn open_sinks(
+    plan: &Plan,
+    record: &CommitRecord,
+    transaction: Option<&Transaction>,
+    state: &JobState,
+) -> Result<Vec<OpenSink>> {
     let mut sinks = Vec::new();
     for (node, step) in plan.nodes.iter().enumerate() {
+        if let Role::Outbox(role) = &step.role {
+            let shared = state.log.shared().map(|log| Ownership::Shared(Arc::clone(log)));
+            let committer = (role.open)(shared.unwrap_or(Ownership::Exclusive))?;
+            sinks.push(OpenSink { topic: role.id.clone(), node, committer });
+        }
         if let Role::Sink(role) = &step.role {
             let committed = record.sinks.get(&role.topic).map(String::as_str);
             let opened = (role.open)(committed, transaction);
@@ -127,7 +138,7 @@ impl<'a> Crew<'a> {
             let reports = self.reports.clone();
             let (peers, options, record, board) =
                 (self.peers.to_vec(), self.options.clone(), self.record.clone(), Arc::clone(&self.control.progress));
-            let (epoch, shards) = (self.epoch, self.state.shards);
+            let (epoch, shards, job) = (self.epoch, self.state.shards, plan.job.clone());
             let seed = move || {
                 let shares = MemoryShares::of(options.memory_bytes);
                 let workers = peers.len();
@@ -144,7 +155,10 @@ impl<'a> Crew<'a> {
                     idle_after: options.idle_after,
                     positions: parts.0,
                     ended_before: record.ended,
+                    job,
+                    delivers: options.delivers(),
                     node: 0,
+                    node_id: String::new(),
                     first_partition: 0,
                     gate: Rc::new(Gate::default()),
                     sources: Vec::new(),

@@ -38,8 +38,14 @@ pub(crate) struct Build {
     pub positions: Arc<HashMap<String, String>>,
     /// The last commit ended every input.
     pub ended_before: bool,
+    /// The job's name.
+    pub job: String,
+    /// Whether outboxes deliver.
+    pub delivers: bool,
     /// The node being built.
     pub node: usize,
+    /// Its id.
+    pub node_id: String,
     /// The number of its first partition, counted over all sources.
     pub first_partition: u32,
     pub gate: Rc<Gate>,
@@ -71,6 +77,7 @@ impl Build {
         let mut ports: HashMap<(usize, usize), Port> = HashMap::new();
         for (at, node) in nodes.iter().enumerate().rev() {
             self.node = at;
+            self.node_id.clone_from(&node.id);
             self.first_partition = partitions.get(at).copied().unwrap_or(0);
             let mut nexts = Vec::new();
             for (output, port) in node.outputs.iter().enumerate() {
@@ -86,7 +93,7 @@ impl Build {
             }
             let inputs = (node.build)(self, nexts)?;
             ports.extend(inputs.into_iter().enumerate().map(|(place, port)| ((at, place), port)));
-            if matches!(node.role, Role::Sink(_)) {
+            if matches!(node.role, Role::Sink(_) | Role::Outbox(_)) {
                 self.gate.sinks.set(self.gate.sinks.get() + 1);
             }
         }

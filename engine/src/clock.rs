@@ -22,6 +22,11 @@ pub(crate) async fn pause(duration: std::time::Duration) {
     tokio::time::sleep(duration).await;
 }
 
+/// What `work` comes to, if it does within `limit`.
+pub(crate) async fn within<F: Future>(limit: std::time::Duration, work: F) -> Option<F::Output> {
+    tokio::time::timeout(limit, work).await.ok()
+}
+
 /// Waits, or until `enough` says so.
 pub(crate) fn wait(duration: std::time::Duration, enough: impl Fn() -> bool) {
     const LOOK_UP: std::time::Duration = std::time::Duration::from_millis(20);

@@ -55,6 +55,7 @@ impl Coordinator<'_> {
         self.publish(Counts::default(), Size::default(), Duration::ZERO);
         let base = self.record.totals.clone();
         let mut committed_last = self.settle(&base)?;
+        let mut lingered = false;
         self.control.progress.enter(Phase::Running);
         loop {
             let rotate = committed_last && self.rotate()?;
@@ -67,9 +68,11 @@ impl Coordinator<'_> {
             let pressure = prepared.iter().any(|part| part.pressure);
             committed_last = self.commit(prepared, &base, ended)?;
             self.keep_up(pressure)?;
-            if ended || stopping {
+            // What outboxes have begun is waited for, and one more commit remembers it.
+            if ended || lingered || (stopping && !self.linger()) {
                 break;
             }
+            lingered = stopping;
         }
         self.control.progress.enter(Phase::Stopping);
         self.tell(|| Inbound::Shutdown)?;
@@ -180,6 +183,11 @@ impl Coordinator<'_> {
         }
         prepared.sort_by_key(|part| part.worker);
         Ok(prepared)
+    }
+
+    /// Waits for what sinks have begun. Whether one has something to commit.
+    fn linger(&mut self) -> bool {
+        self.sinks.iter_mut().fold(false, |any, sink| sink.committer.linger() || any)
     }
 
     fn append(&mut self, node: usize, chunk: Chunk) -> Result<()> {

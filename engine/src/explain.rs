@@ -14,7 +14,7 @@ pub(crate) fn explain(job: &str, graph: &Graph, bindings: &Bindings) -> String {
         let (verb, place) = match &node.role {
             Role::Source(role) => ("read from", bindings.inputs.get(&role.topic).and_then(Input::describe)),
             Role::Sink(role) => ("written to", bindings.outputs.get(&role.topic).and_then(Output::describe)),
-            Role::Step => continue,
+            Role::Outbox(_) | Role::Step => continue,
         };
         if let Some(place) = place {
             text.push_str(&format!("{:19}{verb} {place}\n", ""));
@@ -33,6 +33,7 @@ fn line(text: &mut String, at: usize, node: &Node, graph: &Graph) {
         .inputs
         .iter()
         .map(|edge| match (&graph.nodes[edge.node].role, edge.output) {
+            (Role::Outbox(_), _) => format!("{} what was not delivered", edge.node),
             (Role::Sink(_), _) => format!("{} too large records", edge.node),
             (_, 0) => edge.node.to_string(),
             (Role::Source(_), _) => format!("{} bad records", edge.node),

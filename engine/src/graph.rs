@@ -13,6 +13,7 @@ use headwater_state::TableSpec;
 use crate::bad_record::BadRecords;
 use crate::binding;
 use crate::build::Build;
+use crate::outbox::Ownership;
 use crate::sink::{SinkCommitter, Transaction};
 use crate::source::Measure;
 use crate::{Error, Result};
@@ -83,6 +84,7 @@ impl OutputPort {
 pub(crate) enum Role {
     Source(SourceRole),
     Sink(SinkRole),
+    Outbox(OutboxRole),
     Step,
 }
 
@@ -119,6 +121,20 @@ pub(crate) struct SinkRole {
     pub move_aside: Arc<MoveAside>,
     /// Opens the committing end, after `bind`.
     pub open: Arc<OpenSink>,
+}
+
+type OpenOutbox = dyn Fn(Ownership) -> Result<Box<dyn SinkCommitter>> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct OutboxRole {
+    pub id: String,
+    /// The topic of what is not delivered.
+    pub dead_letters: String,
+    /// Finds what is wrong with the connector before anything runs, and says what it is.
+    pub check: Arc<dyn Fn() -> Result<String> + Send + Sync>,
+    /// Opens the committing end.
+    pub open: Arc<OpenOutbox>,
+    pub measures: Arc<TakeMeasures>,
 }
 
 impl Graph {
@@ -218,7 +234,7 @@ impl Graph {
             let (topic, what, remedy) = match &node.role {
                 Role::Source(role) => (&role.topic, "read by two sources", "clone the stream instead"),
                 Role::Sink(role) => (&role.topic, "written by two sinks", "unite the streams with `.union(…)` first"),
-                Role::Step => continue,
+                Role::Outbox(_) | Role::Step => continue,
             };
             if seen.insert((what, topic), ()).is_some() {
                 mistakes.push(format!("topic `{topic}` is {what}: {remedy}"));

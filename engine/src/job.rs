@@ -1,6 +1,7 @@
 //! A job: a named pipeline, and what its topics stand for.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -138,6 +139,21 @@ impl Job {
         self.graph.borrow().nodes.iter().filter_map(topics).collect()
     }
 
+    /// The topics of what outboxes do not deliver.
+    pub(crate) fn outbox_dead_letters(&self) -> Vec<String> {
+        let topics =
+            |node: &Node| if let Role::Outbox(role) = &node.role { Some(role.dead_letters.clone()) } else { None };
+        self.graph.borrow().nodes.iter().filter_map(topics).collect()
+    }
+
+    /// What is not delivered goes beside the state, unless it is said where.
+    fn bind_dead_letters(&self, bindings: &mut Bindings, state: Option<&Path>) {
+        for topic in self.outbox_dead_letters() {
+            let beside = || state.map_or(Output::Nowhere, |state| Output::File(state.join(format!("{topic}.jsonl"))));
+            bindings.outputs.entry(topic.clone()).or_insert_with(beside);
+        }
+    }
+
     /// Finds every mistake of the pipeline that can be found before it runs.
     ///
     /// # Errors
@@ -165,7 +181,8 @@ impl Job {
         control.progress.enter(Phase::Opening);
         // A port that is taken is said before anything else is touched.
         let http = Http::start(&self.name, options.http, control)?;
-        let bindings = self.bindings.borrow().clone().within(options.memory_bytes);
+        let mut bindings = self.bindings.borrow().clone().within(options.memory_bytes);
+        self.bind_dead_letters(&mut bindings, options.state.as_deref());
         self.check()?;
         #[cfg(feature = "kafka")]
         let options = &RunOptions { transactions: bindings.transactions(options)?, ..options.clone() };

@@ -30,6 +30,7 @@ mod late;
 #[cfg(feature = "live")]
 mod live;
 mod options;
+mod outbox;
 mod plan;
 pub mod prelude;
 pub mod progress;
@@ -64,6 +65,7 @@ pub use headwater_state::{Error, Kind, Result};
 pub use job::Job;
 pub use keyed::KeyedStream;
 pub use options::{Delivery, RunOptions};
+pub use outbox::Outbox;
 pub use received::Received;
 pub use run::{Control, Summary};
 pub use stream::Stream;

@@ -25,6 +25,9 @@ pub struct RunOptions {
     pub state: Option<PathBuf>,
     /// Move old state aside and start over.
     pub fresh: bool,
+    /// Whether outboxes deliver; `None` is yes, but not in a run that starts over: what was sent before would be sent
+    /// again. What they do not deliver is counted and left out.
+    pub deliver: Option<bool>,
     /// How long an epoch is at most.
     pub commit_interval: Duration,
     /// Worker threads.
@@ -65,6 +68,7 @@ impl Default for RunOptions {
         Self {
             state: None,
             fresh: false,
+            deliver: None,
             commit_interval: Duration::from_millis(200),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: 1 << 30,
@@ -86,6 +90,11 @@ impl Default for RunOptions {
 }
 
 impl RunOptions {
+    /// Whether outboxes deliver.
+    pub(crate) fn delivers(&self) -> bool {
+        self.deliver.unwrap_or(!self.fresh)
+    }
+
     /// Whether the job's state is shared with other instances.
     pub(crate) fn shares(&self) -> bool {
         #[cfg(feature = "kafka")]

@@ -107,6 +107,12 @@ impl Plan {
                     let output = bindings.outputs.get(&sink.topic).ok_or_else(|| unbound("output", &sink.topic))?;
                     descriptions.push((sink.topic.clone(), (sink.bind)(output)?));
                 }
+                Role::Outbox(outbox) => {
+                    let description =
+                        (outbox.check)().map_err(|error| error.within(format!("outbox {}", outbox.id)))?;
+                    descriptions.push((outbox.id.clone(), description));
+                    measures.push((outbox.id.clone(), Arc::clone(&outbox.measures)));
+                }
                 Role::Step => {}
             }
         }

@@ -4,8 +4,8 @@ pub use std::process::ExitCode;
 pub use std::time::Duration;
 
 pub use headwater_operators::{
-    Alert, AlertStatus, Attempt, Avg, Clock, Count, Failure, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Severity,
-    Sum, Timestamp, Tumbling, Turn, Window,
+    Alert, AlertStatus, Attempt, Avg, Clock, Count, Failure, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Retry,
+    Severity, Sum, Throttle, Timestamp, Tumbling, Turn, Window,
 };
 pub use headwater_state::{Key, Table, Text};
 
@@ -15,6 +15,6 @@ pub use crate::kafka::Kafka;
 pub use crate::sink::Captured;
 pub use crate::source::{Feed, Generator, Random, Records as Rows, channel};
 pub use crate::{
-    Aggregated, BadRecords, Connector, Control, DeadLetter, Delivery, Error, Job, KeyedStream, Kind, Result,
+    Aggregated, BadRecords, Connector, Control, DeadLetter, Delivery, Error, Job, KeyedStream, Kind, Outbox, Result,
     RunOptions, Stream, Summary, Topic, WindowedStream,
 };

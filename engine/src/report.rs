@@ -12,6 +12,8 @@ use crate::sink::Chunk;
 pub(crate) enum Inbound {
     /// A `Message<R>` for the exchange of node `stage`, from another worker.
     Message { stage: usize, from: usize, message: Box<dyn Any + Send> },
+    /// Something outside has an answer: what waits for it looks again.
+    Wake,
     /// The wall clock.
     Tick(Timestamp),
     /// The epoch ends: stop reading, and let a barrier flush everything out.

@@ -113,6 +113,12 @@ pub trait SinkCommitter: Send {
     /// # Errors
     /// `Unavailable` where it cannot.
     fn committed(&mut self) -> Result<()>;
+
+    /// The run is asked to stop: begins nothing more, and waits a while for what it has begun. Whether another commit
+    /// is needed to remember what came of it.
+    fn linger(&mut self) -> bool {
+        false
+    }
 }
 
 /// Encoded records on their way from a worker to the coordinator.

@@ -223,6 +223,7 @@ impl Worker {
                 Some(deliver) => deliver(from, message),
                 None => Err(Error::bug(format!("a message came for node {stage}, which has no exchange"))),
             },
+            Inbound::Wake => Ok(()),
             Inbound::Tick(now) => self.sources.iter_mut().try_for_each(|source| source.tick(now)),
             Inbound::Barrier(epoch) => {
                 self.phase = Phase::Flushing(epoch);

@@ -19,6 +19,8 @@ mod late;
 mod left_over;
 #[path = "engine/mistakes.rs"]
 mod mistakes;
+#[path = "engine/outbox.rs"]
+mod outbox;
 #[path = "engine/process.rs"]
 mod process;
 #[path = "engine/restart.rs"]

@@ -54,7 +54,10 @@ pub use map::Map;
 pub use merge::{Merge, MergeInput};
 pub use message::{Activity, Credit, Message, Origin};
 pub use operator::{Chain, Operator, Output, Progress};
-pub use outbox::{Attempt, Failure, FailureKind};
+pub use outbox::{
+    Answer, Attempt, Dead, Failure, FailureKind, LaneNews, Naming, OutboxCounts, OutboxPolicy, OutboxState, Outcome,
+    Retry, Throttle, outbox_table,
+};
 pub use pane::{Late, Pane, PaneKind};
 pub use predicate::Predicate;
 pub use process::{Clock, Process, StepFns, Steps, Turn};

@@ -157,7 +157,9 @@ impl<R> Merge<R> {
     }
 
     fn tell_now(&mut self) -> Result<()> {
-        let now = self.inputs.iter().filter(|input| !input.ended).map(|input| input.now).min();
+        // The clock goes on after the end, for what is still to be delivered.
+        let all_ended = self.inputs.iter().all(|input| input.ended);
+        let now = self.inputs.iter().filter(|input| all_ended || !input.ended).map(|input| input.now).min();
         match now {
             Some(now) if now > self.now => {
                 self.now = now;

@@ -1,5 +1,459 @@
 //! What waits to be delivered to the world outside, as state.
 
 mod attempt;
+mod policy;
+mod queue;
+mod retry;
+mod seat;
 
+use headwater_state::{Epoch, Key, LocalState, Namespace, Note, Result, State, Table, TableSpec, Text, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
 pub use attempt::{Attempt, Failure, FailureKind};
+pub use policy::{Naming, OutboxPolicy};
+use queue::Queue;
+pub use retry::{Retry, Throttle};
+use seat::Seat;
+
+/// How many items are read at once when an outbox is opened.
+const READ_MAX: usize = 4096;
+
+/// Items that wait to be delivered, with their attempts: the state of an outbox.
+///
+/// An attempt is [taken](Self::take), committed, and only then made, so that no crash makes more of them than the
+/// schedule has; what came of it is [settled](Self::settle) in a later epoch. One worker owns all items of an outbox, so
+/// that its throttle, order and bounds hold for the whole job.
+pub struct OutboxState<T> {
+    id: String,
+    policy: OutboxPolicy,
+    naming: Naming<T>,
+    home: u64,
+    owned: bool,
+    local: LocalState,
+    items: State<Seat, Pending<T>>,
+    queue: Queue,
+    /// The number of the next item.
+    next: u64,
+    /// When the next attempt was due if they came evenly: see [`Throttle`].
+    arrival: i64,
+    /// When its first item came, in microseconds: what sets its keys apart from those of a state that was given up.
+    born: Option<i64>,
+    now: Timestamp,
+    /// Items that were given out and not settled.
+    under_way: usize,
+    dead: Vec<Dead<T>>,
+    news: Vec<LaneNews>,
+    counts: OutboxCounts,
+}
+
+/// On a lane nobody answers any more, or somebody does again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneNews {
+    /// Of which items: see [`Naming::lane`].
+    pub lane: Text,
+    /// Why nobody does.
+    pub failure: Option<Failure>,
+}
+
+/// An item as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+struct Pending<T> {
+    item: T,
+    key: String,
+    lane: Text,
+    order: Option<Text>,
+    priority: u8,
+    added: i64,
+    first: Option<i64>,
+    last: Option<i64>,
+    due: i64,
+    attempts: u32,
+    under_way: bool,
+    failure: Option<Failure>,
+}
+
+/// An item that will not be delivered, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dead<T> {
+    /// The item.
+    pub item: T,
+    /// Its number in the outbox.
+    pub seq: u64,
+    /// The key that its attempts had.
+    pub idempotency_key: String,
+    /// Why not.
+    pub failure: Failure,
+    /// How many attempts were made, or may have been.
+    pub attempts: u32,
+    /// When it came into the outbox.
+    pub added: Timestamp,
+    /// When its first attempt was decided on.
+    pub first: Option<Timestamp>,
+    /// And its last.
+    pub last: Option<Timestamp>,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The item's number.
+    pub seq: u64,
+    /// The attempt's number.
+    pub number: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It went well.
+    Delivered,
+    /// It did not.
+    Failed(Failure),
+    /// It was not made: it does not count.
+    NotMade,
+}
+
+/// What was counted since the outbox was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxCounts {
+    /// Items that came.
+    pub added: u64,
+    /// Items that were delivered.
+    pub delivered: u64,
+    /// Attempts that failed and are followed by others.
+    pub retried: u64,
+    /// Items that will not be delivered.
+    pub dead: u64,
+    /// Items that were left out because this run delivers nothing.
+    pub suppressed: u64,
+}
+
+fn table<T>(id: &str) -> Table<Seat, Pending<T>> {
+    Table::named(format!("{id}/items"))
+}
+
+/// The table that an outbox called `id` keeps.
+pub fn outbox_table<T: Value>(id: &str) -> TableSpec {
+    table::<T>(id).spec()
+}
+
+impl<T: Value + Clone> OutboxState<T> {
+    /// Opens the outbox called `id` where the last commit left it. Items whose attempt was under way stay so until they
+    /// are [settled](Self::settle).
+    ///
+    /// # Errors
+    /// `Corrupt` where the note or an item cannot be read, the store's errors.
+    pub fn open(id: &str, policy: OutboxPolicy, naming: Naming<T>, local: &LocalState) -> Result<Self> {
+        let home = id.to_owned().hash64();
+        let shard = Seat::shard(home, local.shards_total());
+        let mut outbox = Self {
+            id: id.to_owned(),
+            policy,
+            naming,
+            home,
+            owned: local.shards().contains(&shard),
+            local: local.clone(),
+            items: local.open(table(id)),
+            queue: Queue::default(),
+            next: 0,
+            arrival: i64::MIN,
+            born: None,
+            now: Timestamp::MIN,
+            under_way: 0,
+            dead: Vec::new(),
+            news: Vec::new(),
+            counts: OutboxCounts::default(),
+        };
+        for note in local.restored(id) {
+            (outbox.next, outbox.arrival, outbox.born) = policy::read_note(note)?;
+        }
+        if outbox.owned {
+            let mut scan = outbox.items.scan(shard, Namespace::NONE, None)?;
+            let (queue, under_way) = (&mut outbox.queue, &mut outbox.under_way);
+            let mut visit = |seat: Seat, item: &Pending<T>| {
+                let due = Timestamp::from_micros(item.due);
+                queue.add(seat.seq, due, item.priority, item.lane.clone(), item.order.clone(), item.under_way);
+                *under_way += usize::from(item.under_way);
+                Ok(())
+            };
+            while outbox.items.scan_next(&mut scan, READ_MAX, &mut visit)? {
+                // What waits need not stay in memory.
+            }
+        }
+        Ok(outbox)
+    }
+
+    /// The wall clock.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// Takes items in.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn add(&mut self, items: Vec<T>) -> Result<()> {
+        self.items.maintain();
+        self.counts.added += items.len() as u64;
+        if !self.policy.delivers {
+            self.counts.suppressed += items.len() as u64;
+            return Ok(());
+        }
+        let born = *self.born.get_or_insert(self.now.as_micros());
+        for item in items {
+            let seq = self.next;
+            self.next += 1;
+            let naming = &self.naming;
+            let wait = self.policy.retry.wait(seq, 1).unwrap_or_default();
+            let (lane, order) = ((naming.lane)(&item), naming.order.as_ref().map(|order| order(&item)));
+            let priority = naming.priority.as_ref().map_or(0, |priority| priority(&item));
+            let due = self.now.plus(wait);
+            self.queue.add(seq, due, priority, lane.clone(), order.clone(), false);
+            let key = match &naming.key {
+                Some(key) => key(&item),
+                None => format!("{}/{}/{born:x}-{seq}", naming.job, self.id),
+            };
+            let pending = Pending {
+                item,
+                key,
+                lane,
+                order,
+                priority,
+                added: self.now.as_micros(),
+                first: None,
+                last: None,
+                due: due.as_micros(),
+                attempts: 0,
+                under_way: false,
+                failure: None,
+            };
+            self.items.put(Namespace::NONE, &Seat::new(self.home, seq), pending)?;
+        }
+        Ok(())
+    }
+
+    /// Gives out attempts that may be made once this epoch is committed, so that no more than `room` are under way.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn take(&mut self, room: usize) -> Result<Vec<Attempt<T>>> {
+        let mut attempts = Vec::new();
+        if !self.policy.delivers {
+            return Ok(attempts);
+        }
+        self.items.maintain();
+        while self.under_way < room {
+            let Some(seq) = self.queue.take(self.now) else { break };
+            let Some(mut pending) = self.pending(seq)? else {
+                self.queue.remove(seq);
+                continue;
+            };
+            if self.now > Timestamp::from_micros(pending.added).plus(self.policy.max_age) {
+                let age = crate::time::span(self.policy.max_age);
+                let failure = match pending.failure.clone() {
+                    Some(last) => {
+                        Failure { message: format!("older than {age}; before that: {}", last.message), ..last }
+                    }
+                    None => Failure::permanent(format!("older than {age}, and never tried")),
+                };
+                self.bury(seq, pending, failure)?;
+                continue;
+            }
+            let throttle = self.policy.throttle.as_ref();
+            if throttle.is_some_and(|throttle| !throttle.admit(&mut self.arrival, self.now)) {
+                self.queue.put_back(seq);
+                break;
+            }
+            pending.attempts += 1;
+            pending.under_way = true;
+            pending.first = pending.first.or(Some(self.now.as_micros()));
+            pending.last = Some(self.now.as_micros());
+            self.under_way += 1;
+            attempts.push(Attempt {
+                item: pending.item.clone(),
+                idempotency_key: pending.key.clone(),
+                number: pending.attempts,
+                added: Timestamp::from_micros(pending.added),
+                at: self.now,
+                seq,
+            });
+            self.put(seq, pending)?;
+        }
+        Ok(attempts)
+    }
+
+    /// Learns what came of an attempt. One that is not under way is of no concern.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn settle(&mut self, answer: Answer) -> Result<()> {
+        let Answer { seq, number, outcome } = answer;
+        self.items.maintain();
+        let pending = self.pending(seq)?.filter(|pending| pending.under_way && pending.attempts == number);
+        let Some(mut pending) = pending else { return Ok(()) };
+        self.under_way -= 1;
+        pending.under_way = false;
+        match outcome {
+            Outcome::Delivered => {
+                self.reached(seq, &pending.lane);
+                self.counts.delivered += 1;
+                self.items.delete(Namespace::NONE, &Seat::new(self.home, seq))?;
+                self.queue.remove(seq);
+                Ok(())
+            }
+            Outcome::NotMade => {
+                pending.attempts -= 1;
+                self.queue.put_back(seq);
+                self.put(seq, pending)
+            }
+            Outcome::Failed(failure) => self.failed(seq, pending, failure),
+        }
+    }
+
+    fn failed(&mut self, seq: u64, mut pending: Pending<T>, failure: Failure) -> Result<()> {
+        pending.failure = Some(failure.clone());
+        let wait = match failure.kind {
+            FailureKind::Unreachable => {
+                pending.attempts -= 1;
+                if self.queue.unreachable(seq, self.now) {
+                    self.news.push(LaneNews { lane: pending.lane.clone(), failure: Some(failure) });
+                }
+                return self.put(seq, pending);
+            }
+            FailureKind::Permanent => None,
+            FailureKind::Transient | FailureKind::Unknown => self.policy.retry.wait(seq, pending.attempts + 1),
+        };
+        if failure.kind != FailureKind::Unknown {
+            self.reached(seq, &pending.lane);
+        }
+        let Some(wait) = wait else { return self.bury(seq, pending, failure) };
+        self.counts.retried += 1;
+        let due = self.now.plus(wait.max(failure.retry_after.unwrap_or_default()));
+        pending.due = due.as_micros();
+        self.queue.wait(seq, due);
+        self.put(seq, pending)
+    }
+
+    fn reached(&mut self, seq: u64, lane: &Text) {
+        if self.queue.reached(seq) {
+            self.news.push(LaneNews { lane: lane.clone(), failure: None });
+        }
+    }
+
+    /// What is new about lanes since this was asked last.
+    pub fn take_news(&mut self) -> Vec<LaneNews> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The item is not delivered.
+    fn bury(&mut self, seq: u64, pending: Pending<T>, failure: Failure) -> Result<()> {
+        self.items.delete(Namespace::NONE, &Seat::new(self.home, seq))?;
+        self.queue.remove(seq);
+        self.counts.dead += 1;
+        self.dead.push(Dead {
+            item: pending.item,
+            seq,
+            idempotency_key: pending.key,
+            failure,
+            attempts: pending.attempts,
+            added: Timestamp::from_micros(pending.added),
+            first: pending.first.map(Timestamp::from_micros),
+            last: pending.last.map(Timestamp::from_micros),
+        });
+        Ok(())
+    }
+
+    fn pending(&mut self, seq: u64) -> Result<Option<Pending<T>>> {
+        Ok(self.items.get(Namespace::NONE, &Seat::new(self.home, seq))?.cloned())
+    }
+
+    fn put(&mut self, seq: u64, pending: Pending<T>) -> Result<()> {
+        self.items.put(Namespace::NONE, &Seat::new(self.home, seq), pending)
+    }
+
+    /// The items that will not be delivered, since this was asked last.
+    pub fn take_dead(&mut self) -> Vec<Dead<T>> {
+        std::mem::take(&mut self.dead)
+    }
+
+    /// The attempts that are under way: item and attempt. For reopening: what came of them is to be found out.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn under_way(&mut self) -> Result<Vec<(u64, u32)>> {
+        let mut found = Vec::new();
+        if self.under_way == 0 {
+            return Ok(found);
+        }
+        let shard = Seat::shard(self.home, self.local.shards_total());
+        let mut scan = self.items.scan(shard, Namespace::NONE, None)?;
+        let mut visit = |seat: Seat, item: &Pending<T>| {
+            found.extend(item.under_way.then_some((seat.seq, item.attempts)));
+            Ok(())
+        };
+        while self.items.scan_next(&mut scan, READ_MAX, &mut visit)? {
+            // All of them.
+        }
+        Ok(found)
+    }
+
+    /// How many items wait, those under way included.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it holds as many items as it should.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.policy.bound
+    }
+
+    /// On how many lanes nobody answers.
+    pub fn lanes_down(&self) -> usize {
+        self.queue.lanes_down()
+    }
+
+    /// What was counted since it was opened.
+    pub fn counts(&self) -> OutboxCounts {
+        self.counts
+    }
+
+    /// Whether it is this worker that owns it.
+    pub fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Whether it delivers at all.
+    pub fn delivers(&self) -> bool {
+        self.policy.delivers
+    }
+
+    /// Since when the oldest item waits.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn oldest(&mut self) -> Result<Option<Timestamp>> {
+        let Some(seq) = self.queue.oldest() else { return Ok(None) };
+        Ok(self.pending(seq)?.map(|pending| Timestamp::from_micros(pending.added)))
+    }
+
+    /// Writes what changed in `epoch`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn checkpoint(&mut self, _: Epoch) -> Result<()> {
+        self.items.checkpoint()?;
+        if self.owned {
+            let text = policy::note(self.next, self.arrival, self.born);
+            self.local.note(Note { operator: self.id.clone(), scope: "outbox".to_owned(), text });
+        }
+        Ok(())
+    }
+}

@@ -3,7 +3,6 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::codec::decode;
-use crate::key::hash_bytes;
 use crate::{Key, Namespace, Result, Shard, State, Value, end_of_prefix};
 
 /// A walk through one namespace of one shard, in steps. Made by [`State::scan`].
@@ -117,7 +116,7 @@ impl<K: Key, V: Value> State<K, V> {
         let key = K::decode(key_bytes)?;
         let place = self.place(scan.shard)?;
         if let Some(space) = self.existing_space(scan.namespace, place)
-            && let Some(at) = space.find(hash_bytes(key_bytes), |other| *other == key)
+            && let Some(at) = space.find(key.hash64(), |other| *other == key)
         {
             let slot = &space.slots[at as usize];
             return slot.value.as_ref().map_or(Ok(()), |value| visit(key, value));

@@ -15,7 +15,7 @@ use super::flags::{BindFlags, KafkaFlags};
 /// # Errors
 /// `Config` for a name that the job does not have, with those that it has.
 pub(super) fn bind(job: &Job, flags: &BindFlags) -> Result<()> {
-    let input_topics = Topics { flag: "--input", verb: "reads", names: job.input_topics() };
+    let input_topics = Topics { flag: "--input", verb: "reads", names: job.input_topics(), aside: Vec::new() };
     let inputs = input_topics.resolve(&flags.inputs)?;
     for topic in &input_topics.names {
         let file = inputs.iter().find(|(name, _)| name == topic).map(|(_, file)| *file);
@@ -31,7 +31,8 @@ pub(super) fn bind(job: &Job, flags: &BindFlags) -> Result<()> {
         }
         job.bind_input(topic, Input::Files(file.to_owned()));
     }
-    let output_topics = Topics { flag: "--output", verb: "writes", names: job.output_topics() };
+    let (names, aside) = (job.output_topics(), job.outbox_dead_letters());
+    let output_topics = Topics { flag: "--output", verb: "writes", names, aside };
     let outputs = output_topics.resolve(&flags.outputs)?;
     for topic in &output_topics.names {
         let file = outputs.iter().find(|(name, _)| name == topic).map(|(_, file)| *file);
@@ -119,6 +120,8 @@ struct Topics {
     flag: &'static str,
     verb: &'static str,
     names: Vec<String>,
+    /// Those among them that are not meant where none is named.
+    aside: Vec<String>,
 }
 
 impl Topics {
@@ -152,7 +155,8 @@ impl Topics {
             }
             return Ok((topic, file));
         }
-        match (named, self.names.as_slice()) {
+        let meant: Vec<&String> = self.names.iter().filter(|name| !self.aside.contains(name)).collect();
+        match (named, meant.as_slice()) {
             // `trasnactions=in.jsonl` is a slip, `data/day=1.jsonl` is a file.
             (Some((name, file)), _) if is_name(name) && !Path::new(value).exists() => {
                 let remedy = match self.names.as_slice() {
@@ -164,8 +168,8 @@ impl Topics {
             }
             (_, [topic]) => Ok((topic, value)),
             (_, []) => Err(Error::config(format!("{flag} {value}: the job {} no topic", self.verb))),
-            (_, names) => {
-                let (names, first) = (names.join(", "), &names[0]);
+            (_, [first, ..]) => {
+                let names = self.names.join(", ");
                 let remedy = format!("help: say which is meant, as in {flag} {first}={value}");
                 Err(Error::config(format!("{flag} {value}: the job {} several topics: {names}\n{remedy}", self.verb)))
             }
@@ -186,7 +190,8 @@ mod tests {
     use crate::Topic;
 
     fn inputs(names: &[&str]) -> Topics {
-        Topics { flag: "--input", verb: "reads", names: names.iter().map(|name| (*name).to_owned()).collect() }
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Topics { flag: "--input", verb: "reads", names, aside: Vec::new() }
     }
 
     fn refusal(names: &[&str], values: &[&str]) -> String {
@@ -200,6 +205,14 @@ mod tests {
         let one = inputs(&["orders"]);
         assert_eq!(one.split("in.jsonl").unwrap(), ("orders", "in.jsonl"));
         assert_eq!(one.split("orders=in.jsonl").unwrap(), ("orders", "in.jsonl"));
+    }
+
+    #[test]
+    fn dead_letters_are_not_meant_where_no_topic_is_named() {
+        let outputs =
+            Topics { aside: vec!["mail.dead-letters".to_owned()], ..inputs(&["alerts", "mail.dead-letters"]) };
+        assert_eq!(outputs.split("out.jsonl").unwrap(), ("alerts", "out.jsonl"));
+        assert_eq!(outputs.split("mail.dead-letters=dead.jsonl").unwrap(), ("mail.dead-letters", "dead.jsonl"));
     }
 
     #[test]

@@ -83,6 +83,19 @@ pub(super) struct RunFlags {
     #[arg(id = "headwater-fresh", long = "fresh", help_heading = "State")]
     fresh: bool,
 
+    /// Deliver what outboxes hold although the job starts over
+    #[arg(id = "headwater-deliver", long = "deliver", help_heading = "Delivery")]
+    deliver: bool,
+
+    /// Deliver nothing: what would be delivered is counted and left out
+    #[arg(
+        id = "headwater-no-deliver",
+        long = "no-deliver",
+        conflicts_with = "headwater-deliver",
+        help_heading = "Delivery"
+    )]
+    no_deliver: bool,
+
     /// Drop a table that the old state has and the job no longer
     #[arg(id = "headwater-drop", long = "drop", value_name = "TABLE", help_heading = "State")]
     drop_tables: Vec<String>,
@@ -200,6 +213,7 @@ impl RunFlags {
         RunOptions {
             state: Some(state),
             fresh: self.fresh,
+            deliver: (self.deliver || self.no_deliver).then_some(self.deliver),
             commit_interval: self.commit_interval,
             workers: self.workers.map_or(defaults.workers, usize::from),
             memory_bytes: usize::try_from(self.memory.as_u64()).unwrap_or(usize::MAX),

@@ -11,6 +11,7 @@ mod event_time;
 mod exchange;
 mod lateness;
 mod model;
+mod outbox;
 mod process;
 mod properties;
 mod stateless;

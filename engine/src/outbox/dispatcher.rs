@@ -1,0 +1,265 @@
+//! Makes the attempts that are committed, on a thread of its own.
+//!
+//! It lives as long as the job's run, over all its attempts to run: where the engine goes back to the last commit while
+//! an item is on its way, what came of that is still known afterwards.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use headwater_operators::{Answer, Attempt, Failure, Outcome};
+use tokio::sync::Notify;
+
+use super::figures::Figures;
+use crate::connectors::Connector;
+use crate::job_state::SharedLog;
+use crate::report::Inbound;
+use crate::{Error, Result, clock};
+
+/// An instance that has not committed for so long may have been replaced: half of the session timeout after which
+/// another one takes over.
+const OWNED_MAX: Duration = Duration::from_secs(5);
+
+/// Who else may deliver the same items.
+pub(crate) enum Ownership {
+    /// Nobody: the state directory is locked.
+    Exclusive,
+    /// Another instance, once this one is thought to be gone.
+    Shared(Arc<dyn SharedLog>),
+}
+
+impl Ownership {
+    /// Whether nobody else delivers, going by a commit that was begun at `confirmed`.
+    fn is_fresh(&self, confirmed: Option<Instant>) -> bool {
+        match self {
+            Self::Exclusive => true,
+            Self::Shared(log) => {
+                confirmed.is_some_and(|confirmed| clock::now() - confirmed < OWNED_MAX) && log.check().is_ok()
+            }
+        }
+    }
+}
+
+/// What the outbox, the coordinator and the thread that delivers share.
+pub(super) struct Dispatcher<T> {
+    board: Mutex<Board<T>>,
+    wake: Notify,
+    pub figures: Figures,
+}
+
+struct Board<T> {
+    ownership: Ownership,
+    /// When the last commit was begun.
+    confirmed: Option<Instant>,
+    /// Committed, and not begun.
+    queue: VecDeque<Attempt<T>>,
+    /// By item: attempts that were committed and whose outcome is not.
+    known: HashMap<u64, Known>,
+    running: usize,
+    /// Nothing more is begun.
+    closing: bool,
+    /// The thread is to end.
+    over: bool,
+    /// The worker that owns the outbox.
+    worker: Option<Sender<Inbound>>,
+}
+
+struct Known {
+    number: u32,
+    outcome: Option<Outcome>,
+    /// The outbox has heard of it.
+    told: bool,
+}
+
+impl<T: Send + Sync + 'static> Dispatcher<T> {
+    /// Starts the thread that delivers through `connector`. It ends with [`end`](Self::end).
+    ///
+    /// # Errors
+    /// `Unavailable` where it cannot be started.
+    pub fn start<C: Connector<T>>(id: &str, connector: Arc<C>, limits: Limits) -> Result<Arc<Self>> {
+        let refused = |error| Error::unavailable("start a thread that delivers").caused_by(error);
+        let dispatcher = Arc::new(Self {
+            board: Mutex::new(Board {
+                ownership: Ownership::Exclusive,
+                confirmed: None,
+                queue: VecDeque::new(),
+                known: HashMap::new(),
+                running: 0,
+                closing: false,
+                over: false,
+                worker: None,
+            }),
+            wake: Notify::new(),
+            figures: Figures::default(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let shared = Arc::clone(&dispatcher);
+        let body = move || runtime.block_on(deliver_all(shared, connector, limits));
+        std::thread::Builder::new().name(format!("deliver-{id}")).spawn(body).map_err(refused)?;
+        Ok(dispatcher)
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board<T>> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new attempt to run begins, as the owner that `ownership` says.
+    pub fn open(&self, ownership: Ownership) {
+        let mut board = self.board();
+        (board.ownership, board.confirmed, board.closing) = (ownership, None, false);
+    }
+
+    /// The outbox is open, and these are its attempts under way. Those of which nothing is known here: what became of
+    /// them nobody knows.
+    pub fn reopen(&self, worker: Sender<Inbound>, under_way: &[(u64, u32)]) -> Vec<(u64, u32)> {
+        let mut board = self.board();
+        board.worker = Some(worker);
+        let numbers: HashMap<u64, u32> = under_way.iter().copied().collect();
+        board.known.retain(|seq, known| numbers.get(seq) == Some(&known.number));
+        board.queue.retain(|attempt| numbers.get(&attempt.seq) == Some(&attempt.number));
+        board.known.values_mut().for_each(|known| known.told = false);
+        under_way.iter().filter(|(seq, _)| !board.known.contains_key(seq)).copied().collect()
+    }
+
+    /// What came of attempts since this was asked last.
+    pub fn answers(&self) -> Vec<Answer> {
+        let mut board = self.board();
+        let done = board.known.iter_mut().filter(|(_, known)| !known.told && known.outcome.is_some());
+        let answer = |(&seq, known): (&u64, &mut Known)| {
+            known.told = true;
+            Some(Answer { seq, number: known.number, outcome: known.outcome.clone()? })
+        };
+        let mut answers: Vec<Answer> = done.filter_map(answer).collect();
+        // The order in which they are settled is that in which they came into the outbox.
+        answers.sort_by_key(|answer| answer.seq);
+        answers
+    }
+
+    /// Whether nothing more is begun.
+    pub fn is_closing(&self) -> bool {
+        self.board().closing
+    }
+
+    /// A commit that was begun at `began` is done: the outcomes in `settled` are in it, and `attempts` may be made.
+    pub fn committed(&self, began: Instant, settled: &[u64], attempts: Vec<Attempt<T>>) {
+        let mut board = self.board();
+        board.confirmed = Some(began);
+        for seq in settled {
+            board.known.remove(seq);
+        }
+        for attempt in attempts {
+            board.known.insert(attempt.seq, Known { number: attempt.number, outcome: None, told: false });
+            board.queue.push_back(attempt);
+        }
+        drop(board);
+        self.wake.notify_one();
+    }
+
+    /// Begins nothing more, and waits until nothing is under way, for as long as `patience`. Whether there are outcomes
+    /// that are to be committed.
+    pub fn close(&self, patience: Duration) -> bool {
+        self.board().closing = true;
+        self.wake.notify_one();
+        clock::wait(patience, || {
+            let board = self.board();
+            board.running == 0 && board.queue.is_empty()
+        });
+        self.board().known.values().any(|known| !known.told && known.outcome.is_some())
+    }
+
+    /// Ends the thread; what is under way is broken off.
+    pub fn end(&self) {
+        self.board().over = true;
+        self.wake.notify_one();
+    }
+
+    /// The next attempt to make; `Ok(None)` where there is none now, `Err` where there is none any more.
+    fn next(&self, concurrency: usize) -> Result<Option<Attempt<T>>, Over> {
+        let mut board = self.board();
+        if board.over {
+            return Err(Over);
+        }
+        while board.running < concurrency {
+            let Some(attempt) = board.queue.pop_front() else { return Ok(None) };
+            if !board.closing && board.ownership.is_fresh(board.confirmed) {
+                board.running += 1;
+                return Ok(Some(attempt));
+            }
+            board.answer(attempt.seq, attempt.number, Outcome::NotMade);
+        }
+        Ok(None)
+    }
+
+    fn done(&self, seq: u64, number: u32, outcome: Outcome) {
+        let mut board = self.board();
+        board.running -= 1;
+        board.answer(seq, number, outcome);
+        drop(board);
+        self.wake.notify_one();
+    }
+}
+
+/// The thread is to end.
+struct Over;
+
+impl<T> Board<T> {
+    fn answer(&mut self, seq: u64, number: u32, outcome: Outcome) {
+        let known = self.known.get_mut(&seq).filter(|known| known.number == number);
+        // It was given up meanwhile.
+        let Some(known) = known else { return };
+        known.outcome = Some(outcome);
+        if let Some(worker) = &self.worker {
+            // One that has stopped needs no waking.
+            worker.send(Inbound::Wake).ok();
+        }
+    }
+}
+
+/// What a connector is allowed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Attempts at once.
+    pub concurrency: usize,
+    /// How long each may take.
+    pub timeout: Duration,
+}
+
+async fn deliver_all<T, C>(dispatcher: Arc<Dispatcher<T>>, connector: Arc<C>, limits: Limits)
+where
+    T: Send + Sync + 'static,
+    C: Connector<T>,
+{
+    loop {
+        match dispatcher.next(limits.concurrency) {
+            Ok(Some(attempt)) => {
+                let (dispatcher, connector) = (Arc::clone(&dispatcher), Arc::clone(&connector));
+                tokio::spawn(async move {
+                    let (seq, number) = (attempt.seq, attempt.number);
+                    let outcome = deliver(connector, attempt, limits.timeout).await;
+                    dispatcher.done(seq, number, outcome);
+                });
+            }
+            Ok(None) => dispatcher.wake.notified().await,
+            Err(Over) => return,
+        }
+    }
+}
+
+async fn deliver<T, C>(connector: Arc<C>, attempt: Attempt<T>, timeout: Duration) -> Outcome
+where
+    T: Send + Sync + 'static,
+    C: Connector<T>,
+{
+    // A task of its own, so that a panic ends this attempt only.
+    let made = tokio::spawn(async move { clock::within(timeout, connector.deliver(&attempt)).await });
+    match made.await {
+        Ok(Some(Ok(()))) => Outcome::Delivered,
+        Ok(Some(Err(failure))) => Outcome::Failed(failure),
+        Ok(None) => Outcome::Failed(Failure::transient(format!(
+            "no answer within {}; it may have been delivered",
+            headwater_operators::time::span(timeout)
+        ))),
+        Err(panic) => Outcome::Failed(Failure::transient("the connector panicked").caused_by(&panic)),
+    }
+}

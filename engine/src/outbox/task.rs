@@ -1,0 +1,189 @@
+//! An outbox on the worker that owns it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use headwater_operators::{Answer, Batch, Dead, Failure, Message, OutboxState, Outcome, Output, Progress, Timestamp};
+use headwater_state::Value;
+
+use super::courier::Parcel;
+use super::dispatcher::Dispatcher;
+use crate::admission::Hold;
+use crate::build::{Build, Gate};
+use crate::report::Report;
+use crate::sink::Chunk;
+use crate::{DeadLetter, Error, Result};
+
+/// At most so many attempts are committed and not settled: those that wait for a place are lost attempts after a crash.
+const WINDOW_MAX: usize = 4096;
+
+pub(super) struct Task<T> {
+    id: String,
+    node: usize,
+    outbox: OutboxState<T>,
+    dispatcher: Arc<Dispatcher<T>>,
+    parcel: Parcel<T>,
+    reports: Sender<Report>,
+    gate: Rc<Gate>,
+    dead_letters: Box<dyn Output<Vec<DeadLetter>>>,
+    hold: Hold,
+    concurrency: usize,
+    /// Attempts under way at most: about as many as an epoch delivers, twice.
+    window: usize,
+    /// Delivered in this epoch.
+    delivered: usize,
+    /// Attempts of a process that is gone; settled once the time is known.
+    lost: Vec<(u64, u32)>,
+    ticked: bool,
+    ended: bool,
+    told_end: bool,
+}
+
+impl<T: Value + Clone + Sync> Task<T> {
+    pub fn new(
+        build: &Build,
+        mut outbox: OutboxState<T>,
+        dispatcher: Arc<Dispatcher<T>>,
+        dead_letters: Box<dyn Output<Vec<DeadLetter>>>,
+        concurrency: usize,
+    ) -> Result<Self> {
+        let mut lost = Vec::new();
+        if outbox.is_owned() {
+            lost = dispatcher.reopen(build.peers[build.worker].clone(), &outbox.under_way()?);
+        }
+        Ok(Self {
+            id: build.node_id.clone(),
+            node: build.node,
+            outbox,
+            dispatcher,
+            parcel: Parcel::default(),
+            reports: build.reports.clone(),
+            gate: Rc::clone(&build.gate),
+            dead_letters,
+            hold: Hold::new(&build.admission),
+            concurrency,
+            window: concurrency,
+            delivered: 0,
+            lost,
+            ticked: false,
+            ended: false,
+            told_end: false,
+        })
+    }
+
+    /// Hears what came of attempts, and decides on others.
+    fn go_on(&mut self) -> Result<()> {
+        if !self.outbox.is_owned() || !self.ticked {
+            return Ok(());
+        }
+        for (seq, number) in std::mem::take(&mut self.lost) {
+            let failure = Failure::unknown("the process ended meanwhile; it may have been delivered");
+            self.outbox.settle(Answer { seq, number, outcome: Outcome::Failed(failure) })?;
+        }
+        for answer in self.dispatcher.answers() {
+            self.parcel.settled.push(answer.seq);
+            self.delivered += usize::from(answer.outcome == Outcome::Delivered);
+            self.outbox.settle(answer)?;
+        }
+        if !self.dispatcher.is_closing() {
+            self.parcel.attempts.extend(self.outbox.take(self.window)?);
+        }
+        for news in self.outbox.take_news() {
+            let (outbox, lane) = (&self.id, news.lane.as_str());
+            match news.failure {
+                Some(failure) => tracing::warn!(outbox, lane, %failure, "nobody answers; its items wait"),
+                None => tracing::info!(outbox, lane, "somebody answers again"),
+            }
+        }
+        let dead: Vec<DeadLetter> =
+            self.outbox.take_dead().into_iter().map(|dead| dead_letter(&self.id, dead)).collect::<Result<_>>()?;
+        if !dead.is_empty() {
+            let times = vec![Timestamp::MIN; dead.len()];
+            self.dead_letters.send(Message::Batch(Batch::new(dead, times)))?;
+        }
+        self.hold.set(self.outbox.is_full());
+        self.end_if_empty()
+    }
+
+    /// The end passes when everything that came before it is delivered, or dead.
+    fn end_if_empty(&mut self) -> Result<()> {
+        let is_over = self.outbox.is_empty() || !self.outbox.is_owned() || !self.outbox.delivers();
+        if self.ended && is_over && !self.told_end {
+            self.told_end = true;
+            self.gate.ends.set(self.gate.ends.get() + 1);
+            self.dead_letters.send(Message::End)?;
+        }
+        Ok(())
+    }
+
+    fn barrier(&mut self, epoch: headwater_state::Epoch) -> Result<()> {
+        // A run that is asked to stop hears what came of its last attempts here.
+        self.go_on()?;
+        self.outbox.checkpoint(epoch)?;
+        self.dispatcher_figures()?;
+        let delivered = std::mem::take(&mut self.delivered);
+        self.window = (2 * delivered).max(self.window / 2).clamp(self.concurrency, WINDOW_MAX);
+        let parcel = std::mem::take(&mut self.parcel);
+        if !parcel.attempts.is_empty() || !parcel.settled.is_empty() {
+            let chunk = Chunk { records: delivered, bytes: Vec::new(), typed: Some(Box::new(parcel)) };
+            self.reports
+                .send(Report::Chunk { sink: self.node, chunk })
+                .map_err(|_| Error::unavailable("the coordinator has stopped"))?;
+        }
+        self.gate.barriers.set(self.gate.barriers.get() + 1);
+        self.dead_letters.send(Message::Barrier(epoch))
+    }
+
+    fn dispatcher_figures(&mut self) -> Result<()> {
+        if self.outbox.is_owned() {
+            let (pending, down, counts) = (self.outbox.len(), self.outbox.lanes_down(), self.outbox.counts());
+            self.dispatcher.figures.set(pending, down, self.outbox.oldest()?, counts);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Value + Clone + Sync> Output<Vec<T>> for Task<T> {
+    fn send(&mut self, message: Message<Vec<T>>) -> Result<()> {
+        let control = message.control();
+        match message {
+            Message::Batch(batch) => {
+                self.outbox.add(batch.records)?;
+                return self.go_on();
+            }
+            Message::Barrier(epoch) => return self.barrier(epoch),
+            Message::End => {
+                self.ended = true;
+                return self.end_if_empty();
+            }
+            Message::Tick(now) => {
+                self.outbox.tick(now);
+                self.ticked = true;
+                self.go_on()?;
+            }
+            Message::Watermark(_) | Message::Idle | Message::Origin(..) => {}
+        }
+        control.map_or(Ok(()), |control| self.dead_letters.send(control))
+    }
+
+    fn work(&mut self) -> Result<Progress> {
+        self.go_on()?;
+        self.dead_letters.work()
+    }
+}
+
+fn dead_letter<T: Value>(outbox: &str, dead: Dead<T>) -> Result<DeadLetter> {
+    let payload = serde_json::to_string(&dead.item).map_err(|error| {
+        Error::config(format!("an item of outbox {outbox} cannot be written as JSON")).caused_by(error)
+    })?;
+    tracing::warn!(outbox, item = dead.idempotency_key, attempts = dead.attempts, error = %dead.failure, "not delivered");
+    Ok(DeadLetter {
+        topic: outbox.to_owned(),
+        partition: format!("outbox {outbox}"),
+        place: format!("item {}, after {} attempts", dead.idempotency_key, dead.attempts),
+        error: dead.failure.to_string(),
+        payload: Some(payload),
+        payload_hex: None,
+    })
+}
