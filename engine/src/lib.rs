@@ -65,6 +65,8 @@ pub use headwater_state::{Error, Kind, Result};
 pub use job::Job;
 pub use keyed::KeyedStream;
 pub use options::{Delivery, RunOptions};
+#[cfg(feature = "failpoints")]
+pub use outbox::OUTBOX_CRASH_POINTS;
 pub use outbox::Outbox;
 pub use received::Received;
 pub use run::{Control, Summary};

@@ -168,6 +168,12 @@ impl<T: 'static, C: Connector<T>> Outbox<T, C> {
     }
 }
 
+/// Places of an attempt where a crash test can end the process, in their order; see
+/// [`state::CRASH_POINTS`](crate::state::CRASH_POINTS).
+#[cfg(feature = "failpoints")]
+pub const OUTBOX_CRASH_POINTS: [&str; 6] =
+    ["outbox.decided", "outbox.committed", "outbox.begun", "outbox.made", "outbox.settled", "outbox.remembered"];
+
 /// Ends the thread that delivers when the job is gone.
 struct Running<T: Send + Sync + 'static>(Arc<Dispatcher<T>>);
 

@@ -12,6 +12,8 @@ mod kill;
 #[path = "support/mount.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod mount;
+#[path = "crash/post.rs"]
+mod post;
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/seed.rs"]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_operators::Attempt;
+use headwater_state::crash;
 
 use super::dispatcher::Dispatcher;
 use crate::sink::{Chunk, SinkCommitter};
@@ -53,7 +54,13 @@ impl<T: Send + Sync + 'static> SinkCommitter for Courier<T> {
 
     fn committed(&mut self) -> Result<()> {
         let Parcel { attempts, settled } = std::mem::take(&mut self.parcel);
+        if !attempts.is_empty() {
+            crash::point("outbox.committed");
+        }
         self.dispatcher.committed(self.began, &settled, attempts);
+        if !settled.is_empty() {
+            crash::point("outbox.remembered");
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_operators::{Answer, Attempt, Failure, Outcome};
+use headwater_state::crash;
 use tokio::sync::Notify;
 
 use super::figures::Figures;
@@ -251,9 +252,12 @@ where
     T: Send + Sync + 'static,
     C: Connector<T>,
 {
+    crash::point("outbox.begun");
     // A task of its own, so that a panic ends this attempt only.
     let made = tokio::spawn(async move { clock::within(timeout, connector.deliver(&attempt)).await });
-    match made.await {
+    let made = made.await;
+    crash::point("outbox.made");
+    match made {
         Ok(Some(Ok(()))) => Outcome::Delivered,
         Ok(Some(Err(failure))) => Outcome::Failed(failure),
         Ok(None) => Outcome::Failed(Failure::transient(format!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use headwater_operators::{Answer, Batch, Dead, Failure, Message, OutboxState, Outcome, Output, Progress, Timestamp};
-use headwater_state::Value;
+use headwater_state::{Value, crash};
 
 use super::courier::Parcel;
 use super::dispatcher::Dispatcher;
@@ -86,8 +86,14 @@ impl<T: Value + Clone + Sync> Task<T> {
             self.delivered += usize::from(answer.outcome == Outcome::Delivered);
             self.outbox.settle(answer)?;
         }
+        if !self.parcel.settled.is_empty() {
+            crash::point("outbox.settled");
+        }
         if !self.dispatcher.is_closing() {
             self.parcel.attempts.extend(self.outbox.take(self.window)?);
+        }
+        if !self.parcel.attempts.is_empty() {
+            crash::point("outbox.decided");
         }
         for news in self.outbox.take_news() {
             let (outbox, lane) = (&self.id, news.lane.as_str());
