@@ -187,7 +187,11 @@ impl Coordinator<'_> {
 
     /// Waits for what sinks have begun. Whether one has something to commit.
     fn linger(&mut self) -> bool {
-        self.sinks.iter_mut().fold(false, |any, sink| sink.committer.linger() || any)
+        let mut any = false;
+        for sink in &mut self.sinks {
+            any |= sink.committer.linger();
+        }
+        any
     }
 
     fn append(&mut self, node: usize, chunk: Chunk) -> Result<()> {

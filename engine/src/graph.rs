@@ -128,8 +128,8 @@ type OpenOutbox = dyn Fn(Ownership) -> Result<Box<dyn SinkCommitter>> + Send + S
 #[derive(Clone)]
 pub(crate) struct OutboxRole {
     pub id: String,
-    /// The topic of what is not delivered.
-    pub dead_letters: String,
+    /// The topic of what is not delivered, where it goes to one.
+    pub dead_letters: Option<String>,
     /// Finds what is wrong with the connector before anything runs, and says what it is.
     pub check: Arc<dyn Fn() -> Result<String> + Send + Sync>,
     /// Opens the committing end.

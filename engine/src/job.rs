@@ -141,8 +141,7 @@ impl Job {
 
     /// The topics of what outboxes do not deliver.
     pub(crate) fn outbox_dead_letters(&self) -> Vec<String> {
-        let topics =
-            |node: &Node| if let Role::Outbox(role) = &node.role { Some(role.dead_letters.clone()) } else { None };
+        let topics = |node: &Node| if let Role::Outbox(role) = &node.role { role.dead_letters.clone() } else { None };
         self.graph.borrow().nodes.iter().filter_map(topics).collect()
     }
 

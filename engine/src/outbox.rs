@@ -174,80 +174,125 @@ impl<T: 'static, C: Connector<T>> Outbox<T, C> {
 pub const OUTBOX_CRASH_POINTS: [&str; 6] =
     ["outbox.decided", "outbox.committed", "outbox.begun", "outbox.made", "outbox.settled", "outbox.remembered"];
 
-/// Ends the thread that delivers when the job is gone.
-struct Running<T: Send + Sync + 'static>(Arc<Dispatcher<T>>);
+/// A connector, and the thread that delivers through it once it is needed. The thread ends with this.
+struct Post<T: Send + Sync + 'static, C> {
+    id: String,
+    connector: Arc<C>,
+    limits: Limits,
+    dispatcher: OnceLock<Arc<Dispatcher<T>>>,
+}
 
-impl<T: Send + Sync + 'static> Drop for Running<T> {
+impl<T: Send + Sync + 'static, C> Drop for Post<T, C> {
     fn drop(&mut self) {
-        self.0.end();
+        if let Some(dispatcher) = self.dispatcher.get() {
+            dispatcher.end();
+        }
     }
 }
 
-impl<T: Value + Clone + Sync> Stream<Vec<T>> {
-    /// Ends the stream in an outbox: each record is delivered to the world outside, after its epoch has committed.
-    pub fn deliver<C: Connector<T>>(self, outbox: Outbox<T, C>) {
+impl<T: Send + Sync + 'static, C: Connector<T>> Post<T, C> {
+    fn open(&self, ownership: Ownership) -> Result<Box<dyn SinkCommitter>> {
+        let dispatcher = match self.dispatcher.get() {
+            Some(dispatcher) => Arc::clone(dispatcher),
+            None => {
+                let dispatcher = Dispatcher::start(&self.id, Arc::clone(&self.connector), self.limits)?;
+                Arc::clone(self.dispatcher.get_or_init(|| dispatcher))
+            }
+        };
+        dispatcher.open(ownership);
+        Ok(Box::new(Courier::new(dispatcher)))
+    }
+
+    fn role(self: &Arc<Self>, dead_letters: Option<String>) -> OutboxRole {
+        let (checked, opened, measured) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        OutboxRole {
+            id: self.id.clone(),
+            dead_letters,
+            check: Arc::new(move || checked.connector.check().map(|()| checked.connector.describe())),
+            open: Arc::new(move |ownership| opened.open(ownership)),
+            measures: Arc::new(move || {
+                measured.dispatcher.get().map_or_else(Vec::new, |dispatcher| dispatcher.figures.measures())
+            }),
+        }
+    }
+}
+
+impl<T: Value + Sync, C: Connector<T>> Outbox<T, C> {
+    /// The step that it is in a graph.
+    fn into_node(self, input: Edge, dead_letters: Option<String>) -> Node {
+        let (id, detail) = (self.id.clone(), self.detail());
+        let Self { connector, policy, mut naming, limits, .. } = self;
+        let connector = Arc::new(connector);
+        let lanes = Arc::clone(&connector);
+        naming.lane = Arc::new(move |item| Text::from(lanes.lane(item)));
+        let post = Arc::new(Post { id: id.clone(), connector, limits, dispatcher: OnceLock::new() });
+        Node {
+            id: id.clone(),
+            verb: "deliver",
+            detail,
+            inputs: vec![input],
+            outputs: vec![OutputPort::timed(false)],
+            tables: vec![outbox_table(&id)],
+            setting: String::new(),
+            role: Role::Outbox(post.role(dead_letters)),
+            build: Arc::new(move |build, mut nexts| {
+                let dead_letters = typed::<Vec<DeadLetter>>(nexts.pop())?;
+                let dispatcher = post.dispatcher.get().ok_or_else(|| Error::bug("an outbox was not opened"))?;
+                let policy = OutboxPolicy { delivers: build.delivers, ..policy.clone() };
+                let naming = Naming { job: build.job.clone(), ..naming.clone() };
+                let state = OutboxState::open(&id, policy, naming, &build.local)?;
+                let task = Task::new(build, state, Arc::clone(dispatcher), dead_letters, limits.concurrency)?;
+                Ok(vec![erase::<Vec<T>>(build.named(task))])
+            }),
+        }
+    }
+}
+
+impl<T: Value + Sync> Stream<Vec<T>> {
+    /// Ends the stream in an outbox: each record is delivered to the world outside, after its epoch has committed. What
+    /// is not delivered goes to the outbox's [topic of dead letters](Outbox::dead_letters).
+    pub fn deliver<C: Connector<T>>(self, mut outbox: Outbox<T, C>) {
+        let topic = outbox.dead_letters.take();
+        let topic = topic.unwrap_or_else(|| Topic::json(format!("{}.dead-letters", outbox.id)));
+        self.into_outbox(outbox, Some(topic.name().to_owned())).sink::<Json>(topic);
+    }
+
+    /// The same, and what is not delivered is a stream: of steps that failed for a person to look at, of a page to send.
+    ///
+    /// ```
+    /// use headwater::prelude::*;
+    /// # struct Shop;
+    /// # impl Connector<String> for Shop {
+    /// #     fn describe(&self) -> String { "the shop".to_owned() }
+    /// #     async fn deliver(&self, _: &Attempt<String>) -> Result<(), Failure> { Ok(()) }
+    /// # }
+    ///
+    /// let job = Job::new("orders");
+    /// let orders = job.source(Topic::lines::<String>("orders"));
+    /// let failed = orders.deliver_or_else(Outbox::new("shop", Shop));
+    /// failed.map(|letter| format!("order {:?} failed: {}", letter.payload, letter.error)).sink(Topic::lines("pages"));
+    /// # job.check()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn deliver_or_else<C: Connector<T>>(self, outbox: Outbox<T, C>) -> Stream<Vec<DeadLetter>> {
+        if outbox.dead_letters.is_some() {
+            let id = &outbox.id;
+            self.mistake(format!(
+                "outbox `{id}` names a topic for dead letters, and they are taken as a stream: keep one"
+            ));
+        }
+        self.into_outbox(outbox, None)
+    }
+
+    fn into_outbox<C: Connector<T>>(self, outbox: Outbox<T, C>, topic: Option<String>) -> Stream<Vec<DeadLetter>> {
         if let Some(mistake) = outbox.mistake() {
             self.mistake(format!("outbox `{}`: {mistake}", outbox.id));
         }
         // One worker owns all items, so that throttle, order and bound hold for the job.
         let home = Text::from(outbox.id.as_str());
         let stream = self.key_by(move |_| home.clone()).records();
-        let (id, detail) = (outbox.id.clone(), outbox.detail());
-        let dead_letters = outbox.dead_letters.clone();
-        let dead_letters = dead_letters.unwrap_or_else(|| Topic::json(format!("{id}.dead-letters")));
-        let Outbox { connector, policy, mut naming, limits, .. } = outbox;
-        let connector = Arc::new(connector);
-        let lanes = Arc::clone(&connector);
-        naming.lane = Arc::new(move |item| Text::from(lanes.lane(item)));
-        let running: Arc<OnceLock<Running<T>>> = Arc::default();
-        let started = {
-            let (running, connector, id) = (Arc::clone(&running), Arc::clone(&connector), id.clone());
-            move || -> Result<Arc<Dispatcher<T>>> {
-                if let Some(running) = running.get() {
-                    return Ok(Arc::clone(&running.0));
-                }
-                let dispatcher = Dispatcher::start(&id, Arc::clone(&connector), limits)?;
-                Ok(Arc::clone(&running.get_or_init(|| Running(dispatcher)).0))
-            }
-        };
-        let role = OutboxRole {
-            id: id.clone(),
-            dead_letters: dead_letters.name().to_owned(),
-            check: {
-                let connector = Arc::clone(&connector);
-                Arc::new(move || connector.check().map(|()| connector.describe()))
-            },
-            open: Arc::new(move |ownership| {
-                let dispatcher = started()?;
-                dispatcher.open(ownership);
-                Ok(Box::new(Courier::new(dispatcher)) as Box<dyn SinkCommitter>)
-            }),
-            measures: {
-                let running = Arc::clone(&running);
-                Arc::new(move || running.get().map_or_else(Vec::new, |running| running.0.figures.measures()))
-            },
-        };
-        let node = Node {
-            id: id.clone(),
-            verb: "deliver",
-            detail,
-            inputs: vec![stream.edge],
-            outputs: vec![OutputPort::timed(false)],
-            tables: vec![outbox_table::<T>(&id)],
-            setting: String::new(),
-            role: Role::Outbox(role),
-            build: Arc::new(move |build, mut nexts| {
-                let dead_letters = typed::<Vec<DeadLetter>>(nexts.pop())?;
-                let lost = || Error::bug("an outbox was not opened");
-                let dispatcher = Arc::clone(&running.get().ok_or_else(lost)?.0);
-                let policy = OutboxPolicy { delivers: build.delivers, ..policy.clone() };
-                let naming = Naming { job: build.job.clone(), ..naming.clone() };
-                let state = OutboxState::open(&id, policy, naming, &build.local)?;
-                let task = Task::new(build, state, dispatcher, dead_letters, limits.concurrency)?;
-                Ok(vec![erase::<Vec<T>>(build.named(task))])
-            }),
-        };
+        let node = outbox.into_node(stream.edge, topic);
         let node = stream.graph.borrow_mut().add(node);
-        Stream::<Vec<DeadLetter>>::new(stream.graph, Edge { node, output: 0 }).sink::<Json>(dead_letters);
+        Stream::new(stream.graph, Edge { node, output: 0 })
     }
 }

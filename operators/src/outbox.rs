@@ -1,16 +1,18 @@
 //! What waits to be delivered to the world outside, as state.
 
 mod attempt;
+mod item;
 mod policy;
 mod queue;
 mod retry;
 mod seat;
 
-use headwater_state::{Epoch, Key, LocalState, Namespace, Note, Result, State, Table, TableSpec, Text, Value};
-use serde::{Deserialize, Serialize};
+use headwater_state::{Epoch, Error, Key, LocalState, Namespace, Note, Result, State, Table, TableSpec, Text, Value};
 
 use crate::Timestamp;
 pub use attempt::{Attempt, Failure, FailureKind};
+use item::Pending;
+pub use item::{Answer, Dead, LaneNews, OutboxCounts, Outcome};
 pub use policy::{Naming, OutboxPolicy};
 use queue::Queue;
 pub use retry::{Retry, Throttle};
@@ -31,7 +33,7 @@ pub struct OutboxState<T> {
     home: u64,
     owned: bool,
     local: LocalState,
-    items: State<Seat, Pending<T>>,
+    items: State<Seat, Pending>,
     queue: Queue,
     /// The number of the next item.
     next: u64,
@@ -42,105 +44,21 @@ pub struct OutboxState<T> {
     now: Timestamp,
     /// Items that were given out and not settled.
     under_way: usize,
-    dead: Vec<Dead<T>>,
+    dead: Vec<Dead>,
     news: Vec<LaneNews>,
     counts: OutboxCounts,
 }
 
-/// On a lane nobody answers any more, or somebody does again.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LaneNews {
-    /// Of which items: see [`Naming::lane`].
-    pub lane: Text,
-    /// Why nobody does.
-    pub failure: Option<Failure>,
-}
-
-/// An item as it is stored.
-#[derive(Clone, Serialize, Deserialize)]
-struct Pending<T> {
-    item: T,
-    key: String,
-    lane: Text,
-    order: Option<Text>,
-    priority: u8,
-    added: i64,
-    first: Option<i64>,
-    last: Option<i64>,
-    due: i64,
-    attempts: u32,
-    under_way: bool,
-    failure: Option<Failure>,
-}
-
-/// An item that will not be delivered, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dead<T> {
-    /// The item.
-    pub item: T,
-    /// Its number in the outbox.
-    pub seq: u64,
-    /// The key that its attempts had.
-    pub idempotency_key: String,
-    /// Why not.
-    pub failure: Failure,
-    /// How many attempts were made, or may have been.
-    pub attempts: u32,
-    /// When it came into the outbox.
-    pub added: Timestamp,
-    /// When its first attempt was decided on.
-    pub first: Option<Timestamp>,
-    /// And its last.
-    pub last: Option<Timestamp>,
-}
-
-/// What came of an attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// The item's number.
-    pub seq: u64,
-    /// The attempt's number.
-    pub number: u32,
-    /// What came of it.
-    pub outcome: Outcome,
-}
-
-/// What came of an attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It went well.
-    Delivered,
-    /// It did not.
-    Failed(Failure),
-    /// It was not made: it does not count.
-    NotMade,
-}
-
-/// What was counted since the outbox was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutboxCounts {
-    /// Items that came.
-    pub added: u64,
-    /// Items that were delivered.
-    pub delivered: u64,
-    /// Attempts that failed and are followed by others.
-    pub retried: u64,
-    /// Items that will not be delivered.
-    pub dead: u64,
-    /// Items that were left out because this run delivers nothing.
-    pub suppressed: u64,
-}
-
-fn table<T>(id: &str) -> Table<Seat, Pending<T>> {
+fn table(id: &str) -> Table<Seat, Pending> {
     Table::named(format!("{id}/items"))
 }
 
 /// The table that an outbox called `id` keeps.
-pub fn outbox_table<T: Value>(id: &str) -> TableSpec {
-    table::<T>(id).spec()
+pub fn outbox_table(id: &str) -> TableSpec {
+    table(id).spec()
 }
 
-impl<T: Value + Clone> OutboxState<T> {
+impl<T: Value> OutboxState<T> {
     /// Opens the outbox called `id` where the last commit left it. Items whose attempt was under way stay so until they
     /// are [settled](Self::settle).
     ///
@@ -173,7 +91,7 @@ impl<T: Value + Clone> OutboxState<T> {
         if outbox.owned {
             let mut scan = outbox.items.scan(shard, Namespace::NONE, None)?;
             let (queue, under_way) = (&mut outbox.queue, &mut outbox.under_way);
-            let mut visit = |seat: Seat, item: &Pending<T>| {
+            let mut visit = |seat: Seat, item: &Pending| {
                 let due = Timestamp::from_micros(item.due);
                 queue.add(seat.seq, due, item.priority, item.lane.clone(), item.order.clone(), item.under_way);
                 *under_way += usize::from(item.under_way);
@@ -217,7 +135,7 @@ impl<T: Value + Clone> OutboxState<T> {
                 None => format!("{}/{}/{born:x}-{seq}", naming.job, self.id),
             };
             let pending = Pending {
-                item,
+                item: self.written(&item)?,
                 key,
                 lane,
                 order,
@@ -262,6 +180,14 @@ impl<T: Value + Clone> OutboxState<T> {
                 self.bury(seq, pending, failure)?;
                 continue;
             }
+            let item = match serde_json::from_str(&pending.item) {
+                Ok(item) => item,
+                Err(error) => {
+                    let failure = Failure::permanent("the item cannot be read any more").caused_by(&error);
+                    self.bury(seq, pending, failure)?;
+                    continue;
+                }
+            };
             let throttle = self.policy.throttle.as_ref();
             if throttle.is_some_and(|throttle| !throttle.admit(&mut self.arrival, self.now)) {
                 self.queue.put_back(seq);
@@ -273,7 +199,7 @@ impl<T: Value + Clone> OutboxState<T> {
             pending.last = Some(self.now.as_micros());
             self.under_way += 1;
             attempts.push(Attempt {
-                item: pending.item.clone(),
+                item,
                 idempotency_key: pending.key.clone(),
                 number: pending.attempts,
                 added: Timestamp::from_micros(pending.added),
@@ -313,7 +239,7 @@ impl<T: Value + Clone> OutboxState<T> {
         }
     }
 
-    fn failed(&mut self, seq: u64, mut pending: Pending<T>, failure: Failure) -> Result<()> {
+    fn failed(&mut self, seq: u64, mut pending: Pending, failure: Failure) -> Result<()> {
         pending.failure = Some(failure.clone());
         let wait = match failure.kind {
             FailureKind::Unreachable => {
@@ -349,33 +275,30 @@ impl<T: Value + Clone> OutboxState<T> {
     }
 
     /// The item is not delivered.
-    fn bury(&mut self, seq: u64, pending: Pending<T>, failure: Failure) -> Result<()> {
+    fn bury(&mut self, seq: u64, pending: Pending, failure: Failure) -> Result<()> {
         self.items.delete(Namespace::NONE, &Seat::new(self.home, seq))?;
         self.queue.remove(seq);
         self.counts.dead += 1;
-        self.dead.push(Dead {
-            item: pending.item,
-            seq,
-            idempotency_key: pending.key,
-            failure,
-            attempts: pending.attempts,
-            added: Timestamp::from_micros(pending.added),
-            first: pending.first.map(Timestamp::from_micros),
-            last: pending.last.map(Timestamp::from_micros),
-        });
+        self.dead.push(pending.given_up(seq, failure));
         Ok(())
     }
 
-    fn pending(&mut self, seq: u64) -> Result<Option<Pending<T>>> {
+    fn written(&self, item: &T) -> Result<String> {
+        serde_json::to_string(item).map_err(|error| {
+            Error::config(format!("an item of outbox {} cannot be written as JSON", self.id)).caused_by(error)
+        })
+    }
+
+    fn pending(&mut self, seq: u64) -> Result<Option<Pending>> {
         Ok(self.items.get(Namespace::NONE, &Seat::new(self.home, seq))?.cloned())
     }
 
-    fn put(&mut self, seq: u64, pending: Pending<T>) -> Result<()> {
+    fn put(&mut self, seq: u64, pending: Pending) -> Result<()> {
         self.items.put(Namespace::NONE, &Seat::new(self.home, seq), pending)
     }
 
     /// The items that will not be delivered, since this was asked last.
-    pub fn take_dead(&mut self) -> Vec<Dead<T>> {
+    pub fn take_dead(&mut self) -> Vec<Dead> {
         std::mem::take(&mut self.dead)
     }
 
@@ -390,7 +313,7 @@ impl<T: Value + Clone> OutboxState<T> {
         }
         let shard = Seat::shard(self.home, self.local.shards_total());
         let mut scan = self.items.scan(shard, Namespace::NONE, None)?;
-        let mut visit = |seat: Seat, item: &Pending<T>| {
+        let mut visit = |seat: Seat, item: &Pending| {
             found.extend(item.under_way.then_some((seat.seq, item.attempts)));
             Ok(())
         };

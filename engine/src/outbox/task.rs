@@ -40,7 +40,7 @@ pub(super) struct Task<T> {
     told_end: bool,
 }
 
-impl<T: Value + Clone + Sync> Task<T> {
+impl<T: Value + Sync> Task<T> {
     pub fn new(
         build: &Build,
         mut outbox: OutboxState<T>,
@@ -103,7 +103,7 @@ impl<T: Value + Clone + Sync> Task<T> {
             }
         }
         let dead: Vec<DeadLetter> =
-            self.outbox.take_dead().into_iter().map(|dead| dead_letter(&self.id, dead)).collect::<Result<_>>()?;
+            self.outbox.take_dead().into_iter().map(|dead| dead_letter(&self.id, dead)).collect();
         if !dead.is_empty() {
             let times = vec![Timestamp::MIN; dead.len()];
             self.dead_letters.send(Message::Batch(Batch::new(dead, times)))?;
@@ -150,7 +150,7 @@ impl<T: Value + Clone + Sync> Task<T> {
     }
 }
 
-impl<T: Value + Clone + Sync> Output<Vec<T>> for Task<T> {
+impl<T: Value + Sync> Output<Vec<T>> for Task<T> {
     fn send(&mut self, message: Message<Vec<T>>) -> Result<()> {
         let control = message.control();
         match message {
@@ -179,17 +179,14 @@ impl<T: Value + Clone + Sync> Output<Vec<T>> for Task<T> {
     }
 }
 
-fn dead_letter<T: Value>(outbox: &str, dead: Dead<T>) -> Result<DeadLetter> {
-    let payload = serde_json::to_string(&dead.item).map_err(|error| {
-        Error::config(format!("an item of outbox {outbox} cannot be written as JSON")).caused_by(error)
-    })?;
+fn dead_letter(outbox: &str, dead: Dead) -> DeadLetter {
     tracing::warn!(outbox, item = dead.idempotency_key, attempts = dead.attempts, error = %dead.failure, "not delivered");
-    Ok(DeadLetter {
+    DeadLetter {
         topic: outbox.to_owned(),
         partition: format!("outbox {outbox}"),
         place: format!("item {}, after {} attempts", dead.idempotency_key, dead.attempts),
         error: dead.failure.to_string(),
-        payload: Some(payload),
+        payload: Some(dead.item),
         payload_hex: None,
-    })
+    }
 }

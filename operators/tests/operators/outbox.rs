@@ -39,7 +39,7 @@ impl Probe {
             self.outbox.settle(answer)?;
         }
         let mut seen: Vec<Seen> = self.outbox.take(self.room)?.into_iter().map(Seen::Attempt).collect();
-        seen.extend(self.outbox.take_dead().into_iter().map(|dead| Seen::Dead(dead.item)));
+        seen.extend(self.outbox.take_dead().into_iter().map(|dead| Seen::Dead(dead.item.parse().unwrap())));
         if !seen.is_empty() {
             let times = vec![Timestamp::MIN; seen.len()];
             out.send(Message::Batch(Batch::new(seen, times)))?;

@@ -1,0 +1,108 @@
+//! An item of an outbox, and what becomes of it.
+
+use headwater_state::Text;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use crate::Timestamp;
+
+/// On a lane nobody answers any more, or somebody does again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneNews {
+    /// Of which items: see [`Naming::lane`].
+    pub lane: Text,
+    /// Why nobody does.
+    pub failure: Option<Failure>,
+}
+
+/// An item as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Pending {
+    /// As JSON, which can be read when its type has got another field, and whatever its type has said to serde.
+    pub item: String,
+    pub key: String,
+    pub lane: Text,
+    pub order: Option<Text>,
+    pub priority: u8,
+    pub added: i64,
+    pub first: Option<i64>,
+    pub last: Option<i64>,
+    pub due: i64,
+    pub attempts: u32,
+    pub under_way: bool,
+    pub failure: Option<Failure>,
+}
+
+impl Pending {
+    /// The item given up.
+    pub fn given_up(self, seq: u64, failure: Failure) -> Dead {
+        Dead {
+            item: self.item,
+            seq,
+            idempotency_key: self.key,
+            failure,
+            attempts: self.attempts,
+            added: Timestamp::from_micros(self.added),
+            first: self.first.map(Timestamp::from_micros),
+            last: self.last.map(Timestamp::from_micros),
+        }
+    }
+}
+
+/// An item that will not be delivered, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dead {
+    /// The item as JSON.
+    pub item: String,
+    /// Its number in the outbox.
+    pub seq: u64,
+    /// The key that its attempts had.
+    pub idempotency_key: String,
+    /// Why not.
+    pub failure: Failure,
+    /// How many attempts were made, or may have been.
+    pub attempts: u32,
+    /// When it came into the outbox.
+    pub added: Timestamp,
+    /// When its first attempt was decided on.
+    pub first: Option<Timestamp>,
+    /// And its last.
+    pub last: Option<Timestamp>,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The item's number.
+    pub seq: u64,
+    /// The attempt's number.
+    pub number: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It went well.
+    Delivered,
+    /// It did not.
+    Failed(Failure),
+    /// It was not made: it does not count.
+    NotMade,
+}
+
+/// What was counted since the outbox was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxCounts {
+    /// Items that came.
+    pub added: u64,
+    /// Items that were delivered.
+    pub delivered: u64,
+    /// Attempts that failed and are followed by others.
+    pub retried: u64,
+    /// Items that will not be delivered.
+    pub dead: u64,
+    /// Items that were left out because this run delivers nothing.
+    pub suppressed: u64,
+}
