@@ -1,5 +1,7 @@
 //! What brings items of an outbox to the world outside. Each connector is a cargo feature.
 
+#[cfg(feature = "email")]
+pub mod email;
 mod secret;
 
 use std::future::Future;
