@@ -8,22 +8,6 @@
 start_seconds=60
 stop_seconds=30 # writing the archive takes some of it on a busy machine
 
-# Whether a process is there. A dead one that nobody waited for yet has no command line.
-command_line() {
-    if [ -d /proc/self ]; then
-        tr '\0' ' ' <"/proc/$1/cmdline"
-    else
-        ps -ww -o command= -p "$1"
-    fi 2>/dev/null || true
-}
-
-# Whether a process has ended. While one becomes another program, it has no command line for a moment.
-has_ended() {
-    [ -z "$(command_line "$1")" ] || return 1
-    sleep 0.5
-    [ -z "$(command_line "$1")" ]
-}
-
 # Prints the pid of the broker that runs on the data directory. After a crash or a restart of the machine,
 # its pid may be another's: the command line names the directory's file only if it is ours.
 running_pid() {
@@ -34,18 +18,6 @@ running_pid() {
     *) return 1 ;;
     esac
 }
-
-is_paused() {
-    local state
-    if [ -d /proc/self ]; then
-        state=$(sed 's/.*) //' "/proc/$1/stat")
-    else
-        state=$(ps -o state= -p "$1")
-    fi
-    case $state in T*) return 0 ;; *) return 1 ;; esac
-}
-
-listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Whether a Kafka broker answers on a port. A connection alone proves little: the kernel accepts it for a
 # broker that is paused, or is not there yet. The request is ApiVersions: its length, key 18, version 0,
@@ -200,15 +172,6 @@ signal() {
     local pid
     pid=$(running_pid) || die "no broker runs on $data"
     kill -"$1" "$pid"
-}
-
-# await_end PID SECONDS: whether it ended in time.
-await_end() {
-    local deadline=$((SECONDS + $2))
-    while [ -n "$(command_line "$1")" ]; do
-        [ "$SECONDS" -lt "$deadline" ] || return 1
-        sleep 0.05
-    done
 }
 
 end_by_kill() {

@@ -1,10 +1,16 @@
 //! What brings items of an outbox to the world outside. Each connector is a cargo feature.
 
+#[cfg(feature = "email")]
+pub mod email;
+mod secret;
+
 use std::future::Future;
 
 use headwater_operators::{Attempt, Failure};
 
 use crate::Result;
+
+pub use secret::Secret;
 
 /// Brings items to a receiver outside: a mail server, a pager, anything with an address.
 ///

@@ -50,10 +50,11 @@ mod window_node;
 mod windowed;
 mod worker;
 
-/// The code of the README and the guide compiles.
+/// The code of the README and the pages compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/guide.md")]
+#[cfg_attr(feature = "email", doc = include_str!("../../docs/email.md"))]
 struct Pages;
 
 pub use bad_record::{BadRecords, DeadLetter};

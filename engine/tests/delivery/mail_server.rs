@@ -1,0 +1,143 @@
+//! A mail server of `dev/mail`, what it is told, and what is in its mailbox.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use headwater::connectors::Secret;
+use headwater::connectors::email::{Smtp, Tls};
+use serde_json::Value;
+
+const AT_MOST: Duration = Duration::from_secs(20);
+
+/// A server of the test's own.
+pub struct MailServer {
+    pub port: u16,
+    pub data: PathBuf,
+    flags: &'static [&'static str],
+    /// Ends the server when its standard input closes: when this is dropped, or when the process has ended in any way.
+    reaper: Child,
+}
+
+impl MailServer {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(flags: &'static [&'static str]) -> Self {
+        let server = Self::stopped(flags);
+        server.dev("start");
+        server
+    }
+
+    /// One that is not there yet.
+    pub fn stopped(flags: &'static [&'static str]) -> Self {
+        let data = tempfile::Builder::new().prefix("headwater-mail-").tempdir().unwrap().keep();
+        let script = format!("read -r _; '{}' kill --data '{1}'; rm -rf '{1}'", script().display(), data.display());
+        let mut reaper = Command::new("sh");
+        reaper.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { port: free_ports(), data, flags, reaper: reaper.process_group(0).spawn().unwrap() }
+    }
+
+    /// Runs a command of `dev/mail` on it.
+    #[track_caller]
+    pub fn dev(&self, command: &str) {
+        let mut dev = Command::new(script());
+        dev.args([command, "--port", &self.port.to_string(), "--data"]).arg(&self.data);
+        if command == "start" {
+            dev.args(self.flags);
+        }
+        let output = dev.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "dev/mail {command} failed: {said}\nThese tests need a mail server. `dev/setup test` installs what it takes."
+        );
+    }
+
+    /// All options that it takes to reach it.
+    pub fn smtp(&self) -> Smtp {
+        self.smtp_as(Secret::file(self.data.join("password")))
+    }
+
+    /// The same with another password.
+    pub fn smtp_as(&self, password: Secret) -> Smtp {
+        self.smtp_without_login().login("alerts", password)
+    }
+
+    /// The same without one.
+    pub fn smtp_without_login(&self) -> Smtp {
+        Smtp::at("localhost").port(self.port).ca(self.data.join("ca.pem")).from("Alerts <alerts@example.org>")
+    }
+
+    /// In plain text.
+    pub fn smtp_in_plain_text(&self) -> Smtp {
+        Smtp::at("localhost").port(self.port).tls(Tls::None).from("alerts@example.org")
+    }
+
+    pub fn password(&self) -> String {
+        std::fs::read_to_string(self.data.join("password")).unwrap().trim().to_owned()
+    }
+
+    /// Has it fail from now on: `dev/mail help` says how it can.
+    pub fn fail(&self, faults: &Value) {
+        self.ask("PATCH", "/faults", &faults.to_string());
+    }
+
+    pub fn heal(&self) {
+        self.ask("DELETE", "/faults", "");
+    }
+
+    pub fn messages(&self) -> Vec<Value> {
+        self.ask("GET", "/messages", "").as_array().unwrap().clone()
+    }
+
+    /// The only mail that it has got.
+    #[track_caller]
+    pub fn message(&self) -> Value {
+        let mut messages = self.messages();
+        assert_eq!(messages.len(), 1, "{messages:#?}");
+        messages.remove(0)
+    }
+
+    /// One of `connections`, `logins` and `refused_logins`.
+    pub fn count(&self, what: &str) -> u64 {
+        self.ask("GET", "/counts", "")[what].as_u64().unwrap()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port + 1)).unwrap();
+        stream.set_read_timeout(Some(AT_MOST)).unwrap();
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.lines().next().unwrap().ends_with("200 OK"), "{method} {path}: {answer}");
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        drop(self.reaper.stdin.take());
+        self.reaper.wait().unwrap();
+    }
+}
+
+/// Three in a row below those that the system hands out to outgoing connections, one of which could take one meanwhile.
+fn free_ports() -> u16 {
+    static PORTS: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id() * 48;
+    let next = || (10_000 + (first + PORTS.fetch_add(3, Ordering::Relaxed)) % 10_000) as u16;
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    std::iter::repeat_with(next).find(|port| (*port..port + 3).all(is_free)).unwrap()
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("dev/mail")
+}
