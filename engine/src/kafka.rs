@@ -28,6 +28,7 @@ mod errors;
 mod ffi;
 mod figures;
 mod filling;
+mod healing;
 mod input;
 mod internal_topics;
 mod marker;

@@ -59,6 +59,13 @@ impl Bindings {
         let kafka = |input: &Input| if let Input::Kafka(topic) = input { topic.each() } else { Vec::new() };
         self.inputs.values().flat_map(kafka).collect()
     }
+
+    #[cfg(feature = "kafka")]
+    fn kafka_outputs(&self) -> Vec<String> {
+        let kafka =
+            |output: &Output| if let Output::Kafka(topic) = output { Some(topic.name().to_owned()) } else { None };
+        self.outputs.values().filter_map(kafka).collect()
+    }
 }
 
 pub(crate) struct Plan {
@@ -71,6 +78,9 @@ pub(crate) struct Plan {
     /// The Kafka topics that are read.
     #[cfg(feature = "kafka")]
     pub kafka_inputs: Vec<KafkaTopic>,
+    /// The names of those that are written, which are in one cluster.
+    #[cfg(feature = "kafka")]
+    pub kafka_outputs: Vec<String>,
     /// What each source measures of itself, by topic.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the metrics page asks for it"))]
     pub measures: Vec<(String, Arc<TakeMeasures>)>,
@@ -123,6 +133,8 @@ impl Plan {
             descriptions,
             #[cfg(feature = "kafka")]
             kafka_inputs: bindings.kafka_inputs(),
+            #[cfg(feature = "kafka")]
+            kafka_outputs: bindings.kafka_outputs(),
             measures,
             changes,
         })

@@ -17,6 +17,8 @@ mod commits;
 mod directories;
 #[path = "kafka/faults.rs"]
 mod faults;
+#[path = "kafka/hanging.rs"]
+mod hanging;
 #[path = "kafka/metrics.rs"]
 mod metrics;
 #[path = "kafka/mistakes.rs"]

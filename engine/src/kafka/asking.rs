@@ -1,6 +1,6 @@
 //! What the broker knows of the changelog and of the job's group, asked without being a member.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use super::told::Told;
 use crate::{Error, Result, clock};
 
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Per shard its token, and the offset behind the marker that has it.
+pub(super) type Committed = Vec<Option<(Token, i64)>>;
 
 /// Asks about offsets, and reads what is not committed.
 pub(super) type Asker = BaseConsumer<Told>;
@@ -94,6 +97,12 @@ impl Session {
 
     /// The same; `None` while a transaction on them is open.
     pub(super) fn stable_tokens(&self, asker: &Asker, fresh: bool) -> Result<Option<Vec<Option<Token>>>> {
+        let committed = self.committed(asker, fresh)?;
+        Ok(committed.map(|of| of.into_iter().map(|committed| committed.map(|(token, _)| token)).collect()))
+    }
+
+    /// The same, with the offsets behind the markers that have these tokens.
+    pub(super) fn committed(&self, asker: &Asker, fresh: bool) -> Result<Option<Committed>> {
         let topic = self.state_topic();
         let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
         list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
@@ -110,9 +119,7 @@ impl Session {
                 return Ok(None);
             }
             let Ok(shard) = usize::try_from(element.partition()) else { continue };
-            if !matches!(element.offset(), Offset::Offset(_)) {
-                continue;
-            }
+            let Offset::Offset(offset) = element.offset() else { continue };
             let token = Token::parse(element.metadata());
             if token.is_none() && !fresh {
                 return Err(Error::config(format!(
@@ -122,7 +129,7 @@ impl Session {
                     self.job, self.job
                 )));
             }
-            tokens[shard] = token;
+            tokens[shard] = token.map(|token| (token, offset));
         }
         Ok(Some(tokens))
     }
@@ -130,15 +137,23 @@ impl Session {
     /// Where the partitions of the changelog begin (`Offset::Beginning`) or end (`Offset::End`): for a reader of what is
     /// committed, where the first transaction is that is open.
     pub(super) fn offsets(&self, asker: &Asker, which: Offset) -> Result<Vec<i64>> {
-        let topic = self.state_topic();
+        self.offsets_of(&self.state_topic(), usize::from(self.shards), asker, which)
+    }
+
+    /// Where the partitions of another topic end.
+    pub(super) fn ends_of(&self, topic: &str, asker: &Asker) -> Result<Vec<i64>> {
+        self.offsets_of(topic, usize::from(self.admin.partitions(topic)?), asker, Offset::End)
+    }
+
+    fn offsets_of(&self, topic: &str, partitions: usize, asker: &Asker, which: Offset) -> Result<Vec<i64>> {
         let failed = |cause: String| Error::unavailable(format!("Kafka does not tell the offsets of {topic}: {cause}"));
-        let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
-        for number in 0..i32::from(self.shards) {
-            list.add_partition_offset(&topic, number, which).map_err(|error| failed(error.to_string()))?;
+        let mut list = TopicPartitionList::with_capacity(partitions);
+        for number in (0..).take(partitions) {
+            list.add_partition_offset(topic, number, which).map_err(|error| failed(error.to_string()))?;
         }
         // The two are times, too: one request for all.
         let found = asker.offsets_for_times(list, ANSWER_TIMEOUT).map_err(|error| failed(error.to_string()))?;
-        let mut offsets = vec![0; usize::from(self.shards)];
+        let mut offsets = vec![0; partitions];
         for element in found.elements() {
             element.error().map_err(|error| failed(error.to_string()))?;
             let place = usize::try_from(element.partition()).ok().and_then(|at| offsets.get_mut(at));
@@ -152,8 +167,9 @@ impl Session {
         Ok(offsets)
     }
 
-    /// The transactional ids that have written to the changelog and not ended their transaction.
-    pub(super) fn open_writers(&self, anybody: &Asker, stable: &Asker) -> Result<BTreeSet<String>> {
+    /// The transactional ids that have written to the changelog and not ended their transaction, by shard, with the offset
+    /// from which on it is open.
+    pub(super) fn open_writers(&self, anybody: &Asker, stable: &Asker) -> Result<BTreeMap<u16, (String, i64)>> {
         let topic = self.state_topic();
         let stable = self.offsets(stable, Offset::End)?;
         let ends = self.offsets(anybody, Offset::End)?;
@@ -166,7 +182,7 @@ impl Session {
                     .map_err(|error| Error::bug("an offset is out of range").caused_by(error))?;
             }
         }
-        let mut writers = BTreeSet::new();
+        let mut writers = BTreeMap::new();
         if open.is_empty() {
             return Ok(writers);
         }
@@ -176,10 +192,10 @@ impl Session {
         while !open.is_empty() && clock::now() < deadline {
             match anybody.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
-                    if let Some(key) = message.key() {
-                        writers.insert(String::from_utf8_lossy(key).into_owned());
+                    let is_first = open.remove(&message.partition()).is_some();
+                    if let (true, Some(key), Ok(shard)) = (is_first, message.key(), message.partition().try_into()) {
+                        writers.insert(shard, (String::from_utf8_lossy(key).into_owned(), message.offset()));
                     }
-                    open.remove(&message.partition());
                 }
                 Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
                     open.remove(&partition);

@@ -321,7 +321,8 @@ fn take_over(session: &Session, term: u64, fresh: bool, control: &Control) -> Re
         let transactions =
             Transactions::start(&session.kafka, &id, &session.instance, session.interval, &|| control.stopping())?;
         tracing::debug!(took = ?clock::now() - began, "took the transactional id");
-        Ok((transactions, session.find(term, fresh, control)?))
+        let found = session.find(&transactions, term, fresh, control)?;
+        Ok((transactions, found))
     })
 }
 

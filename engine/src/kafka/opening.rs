@@ -11,12 +11,13 @@ use rdkafka::Offset;
 
 use super::assembly::LastMarker;
 use super::filling::fill;
+use super::healing::{Hanging, Healing};
 use super::marker::Token;
 use super::patience::{Patience, remedy};
 use super::position::Identity;
 use super::reader::Reader;
 use super::session::{Local, Session, save};
-use super::transactions::fence;
+use super::transactions::{Transactions, fence};
 use super::wanted::Wanted;
 use crate::run::Control;
 use crate::{Error, Kind, Result, clock};
@@ -24,6 +25,18 @@ use crate::{Error, Kind, Result, clock};
 /// Opening waits so long for transactions that others have open.
 const PATIENCE: Duration = Duration::from_secs(120);
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// A take-over on its way.
+pub(super) struct Taking<'a> {
+    /// Of the instance's own id.
+    pub transactions: &'a Transactions,
+    /// The assignment under which it began.
+    pub term: u64,
+    fresh: bool,
+    /// Transactional ids that were taken since, whose transactions the brokers have ended as far as they know.
+    fenced: BTreeSet<String>,
+    pub healing: Healing,
+}
 
 /// What is committed.
 pub(super) struct Found {
@@ -66,17 +79,19 @@ impl Replayed {
 
 impl Session {
     /// Waits until nothing of the job is open, and says what is committed. Steps 1 to 3 of the protocol; every wait goes
-    /// back to the first. A job that starts over does not mind what somebody else has set.
+    /// back to the first. A job that starts over does not mind what somebody else has set. `transactions` has the
+    /// instance's own id, which it has just taken.
     ///
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open, or somebody
     /// asked to stop.
-    pub(super) fn find(&self, term: u64, fresh: bool, control: &Control) -> Result<Found> {
+    pub(super) fn find(&self, transactions: &Transactions, term: u64, fresh: bool, control: &Control) -> Result<Found> {
         let mut patience = Patience::new(&control.progress, PATIENCE);
-        let mut fenced = BTreeSet::new();
+        let mut taking = Taking { transactions, term, fresh, fenced: BTreeSet::new(), healing: Healing::default() };
+        taking.fenced.insert(self.transactional_id());
         loop {
             self.membership.check(term)?;
-            match self.look(&mut fenced, term, fresh, control)? {
+            match self.look(&mut taking, control)? {
                 Ok(found) => return Ok(found),
                 Err(what) => patience.wait_for(what, || remedy(self.kafka.brokers()))?,
             }
@@ -86,50 +101,66 @@ impl Session {
     }
 
     /// Goes through steps 1 to 3 once. What was found, or what is to be waited for.
-    fn look(
-        &self,
-        fenced: &mut BTreeSet<String>,
-        term: u64,
-        fresh: bool,
-        control: &Control,
-    ) -> Result<Result<Found, String>> {
+    fn look(&self, taking: &mut Taking<'_>, control: &Control) -> Result<Result<Found, String>> {
         let (anybody, stable) = (self.anybody()?, self.stable()?);
         // 1. Whoever wrote last and is gone can write no more.
-        let before = self.tokens(anybody, fresh)?;
+        let before = self.tokens(anybody, taking.fresh)?;
         let writers = self.open_writers(anybody, stable)?;
-        let mut strangers: BTreeSet<String> = before.iter().flatten().map(|token| token.owner.clone()).collect();
-        strangers.extend(writers.iter().cloned());
-        strangers.remove(&self.transactional_id());
-        strangers.retain(|writer| !fenced.contains(writer));
-        if !strangers.is_empty() {
-            let members = self.membership.members()?;
-            for writer in &strangers {
-                let instance = writer.strip_prefix(&format!("{}/", self.job)).unwrap_or(writer);
-                if !members.iter().any(|member| member == instance) {
-                    tracing::info!(writer, "fencing an instance that is gone");
-                    fence(&self.kafka, writer, &self.instance, &|| control.stopping())?;
-                    crash::point("kafka.fenced");
-                    fenced.insert(writer.clone());
-                }
-            }
-        }
+        let mut strangers: BTreeSet<&str> = before.iter().flatten().map(|token| token.owner.as_str()).collect();
+        strangers.extend(writers.values().map(|(writer, _)| writer.as_str()));
+        strangers.retain(|writer| !taking.fenced.contains(*writer));
+        self.fence_those_gone(&strangers, &mut taking.fenced, control)?;
         // 2. What is committed, which cannot change behind our back any more.
-        let Some(tokens) = self.stable_tokens(stable, fresh)? else {
+        let Some(committed) = self.committed(stable, taking.fresh)? else {
             return Ok(Err(format!("the offsets of group {}: a transaction on them is open", self.job)));
         };
+        let tokens: Vec<_> = committed.iter().map(|of| of.as_ref().map(|(token, _)| token.clone())).collect();
         if tokens != before {
             return Ok(Err("commits that go on: another instance of the job writes".to_owned()));
         }
         // 3. The end of the log, after that.
         let ends = self.offsets(stable, Offset::End)?;
         let true_ends = self.offsets(anybody, Offset::End)?;
-        let is_open = |shard: &usize| ends[*shard] < true_ends[*shard];
-        let open: Vec<usize> = (0..ends.len()).filter(is_open).collect();
+        let open: Vec<usize> = (0..ends.len()).filter(|shard| ends[*shard] < true_ends[*shard]).collect();
         if open.is_empty() {
-            return Ok(Ok(Found { term, tokens, ends }));
+            return Ok(Ok(Found { term: taking.term, tokens, ends }));
         }
+        // What was open before its writer was fenced, and is now.
+        let hangs = |(shard, (writer, from)): (&u16, &(String, i64))| {
+            let at = usize::from(*shard);
+            let hangs = ends[at] == *from && *from < true_ends[at] && taking.fenced.contains(writer);
+            let (writer, committed) = (writer.clone(), committed[at].clone());
+            hangs.then_some(Hanging { shard: *shard, writer, from: *from, committed })
+        };
+        let hanging: Vec<Hanging> = writers.iter().filter_map(hangs).collect();
+        if let Some(what) = self.heal(hanging, taking, control)? {
+            return Ok(Err(what));
+        }
+        let writers: BTreeSet<&str> = writers.values().map(|(writer, _)| writer.as_str()).collect();
         let writers = if writers.is_empty() { &strangers } else { &writers };
         Ok(Err(format!("a transaction of {writers:?} on {} {open:?} that is open", self.state_topic())))
+    }
+
+    fn fence_those_gone(
+        &self,
+        writers: &BTreeSet<&str>,
+        fenced: &mut BTreeSet<String>,
+        control: &Control,
+    ) -> Result<()> {
+        if writers.is_empty() {
+            return Ok(());
+        }
+        let members = self.membership.members()?;
+        for writer in writers {
+            let instance = writer.strip_prefix(&format!("{}/", self.job)).unwrap_or(writer);
+            if !members.iter().any(|member| member == instance) {
+                tracing::info!(writer, "fencing an instance that is gone");
+                fence(&self.kafka, writer, &self.instance, &|| control.stopping())?;
+                crash::point("kafka.fenced");
+                fenced.insert((*writer).to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Brings the tables level with the changelog. Step 4.

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(super) shards: u16,
     /// The topics of the same cluster that the job reads, and how many partitions they have.
     pub(super) sources: Vec<(String, i32)>,
+    /// The topics that the job writes.
+    pub(super) outputs: Vec<String>,
     /// Offsets of partitions that stand still are committed anew so often.
     pub(super) recommit: Duration,
     /// Those who ask questions, of what is not committed and of what is. They stay connected: whoever takes over has no time
@@ -93,6 +95,7 @@ impl Session {
             admin,
             shards,
             sources,
+            outputs: plan.kafka_outputs.clone(),
             recommit: options.recommit_interval,
             askers: Default::default(),
             newest,
