@@ -56,6 +56,14 @@ mod worker;
 #[doc = include_str!("../../docs/guide.md")]
 struct Pages;
 
+/// And that of the pages about connectors.
+#[cfg(all(doctest, feature = "alertmanager", feature = "pagerduty", feature = "slack", feature = "webhook"))]
+#[doc = include_str!("../../docs/alertmanager.md")]
+#[doc = include_str!("../../docs/pagerduty.md")]
+#[doc = include_str!("../../docs/slack.md")]
+#[doc = include_str!("../../docs/webhook.md")]
+struct ConnectorPages;
+
 pub use bad_record::{BadRecords, DeadLetter};
 pub use connectors::Connector;
 pub use headwater_operators as operators;
