@@ -50,19 +50,15 @@ mod window_node;
 mod windowed;
 mod worker;
 
-/// The code of the README and the guide compiles.
+/// The code of the README and the pages compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/guide.md")]
+#[cfg_attr(feature = "alertmanager", doc = include_str!("../../docs/alertmanager.md"))]
+#[cfg_attr(feature = "pagerduty", doc = include_str!("../../docs/pagerduty.md"))]
+#[cfg_attr(feature = "slack", doc = include_str!("../../docs/slack.md"))]
+#[cfg_attr(feature = "webhook", doc = include_str!("../../docs/webhook.md"))]
 struct Pages;
-
-/// And that of the pages about connectors.
-#[cfg(all(doctest, feature = "alertmanager", feature = "pagerduty", feature = "slack", feature = "webhook"))]
-#[doc = include_str!("../../docs/alertmanager.md")]
-#[doc = include_str!("../../docs/pagerduty.md")]
-#[doc = include_str!("../../docs/slack.md")]
-#[doc = include_str!("../../docs/webhook.md")]
-struct ConnectorPages;
 
 pub use bad_record::{BadRecords, DeadLetter};
 pub use connectors::Connector;

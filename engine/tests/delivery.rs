@@ -8,6 +8,9 @@ mod alertmanager;
 #[cfg(feature = "http-client")]
 #[path = "delivery/faults.rs"]
 mod faults;
+#[cfg(all(feature = "pagerduty", feature = "slack"))]
+#[path = "delivery/outbox.rs"]
+mod outbox;
 #[cfg(feature = "pagerduty")]
 #[path = "delivery/pagerduty.rs"]
 mod pagerduty;

@@ -132,12 +132,11 @@ fn judge(mut answer: Answer) -> Result<(), Failure> {
         return answer.judge(REMEDIES);
     };
     let parts = [refusal.message].into_iter().chain(refusal.errors).filter(|part| !part.is_empty());
-    let said: Vec<String> = parts.collect();
+    let said = parts.collect::<Vec<_>>().join(": ");
+    let of_key = ["routing_key", "routing key"].iter().any(|key| said.to_lowercase().contains(key));
     if !said.is_empty() {
-        answer.said = said.join(": ");
+        answer.said = said;
     }
-    let said = answer.said.to_lowercase();
-    let of_key = said.contains("routing_key") || said.contains("routing key");
     answer.judge(if of_key { KEY_REMEDIES } else { REMEDIES })
 }
 

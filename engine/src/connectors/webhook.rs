@@ -181,7 +181,7 @@ impl<T> Webhook<T> {
     fn call(&self, attempt: &Attempt<T>) -> Result<Call, Failure> {
         let url = self.url(&attempt.item)?;
         let body = (self.body)(&attempt.item)
-            .map_err(|error| Failure::permanent("no body can be made of the item").caused_by(&error))?;
+            .map_err(|error| Failure::permanent(format!("no body can be made of the item: {error}")))?;
         let signature = self.key.as_ref().map(|key| signature(&http::read(key)?, attempt, &body)).transpose()?;
         let mut call = Call::new(url, &attempt.idempotency_key, self.content_type, body);
         call.method = self.method.into();
