@@ -1,8 +1,22 @@
 //! What brings items of an outbox to the world outside. Each connector is a cargo feature.
 
+#[cfg(feature = "alertmanager")]
+mod alertmanager;
 #[cfg(feature = "email")]
 pub mod email;
+#[cfg(feature = "http-client")]
+#[cfg_attr(
+    not(all(feature = "alertmanager", feature = "pagerduty", feature = "slack", feature = "webhook")),
+    allow(dead_code, unused_imports, reason = "it is shared, and none of them uses all of it")
+)]
+mod http;
+#[cfg(feature = "pagerduty")]
+mod pagerduty;
 mod secret;
+#[cfg(feature = "slack")]
+mod slack;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 use std::future::Future;
 
@@ -10,7 +24,15 @@ use headwater_operators::{Attempt, Failure};
 
 use crate::Result;
 
+#[cfg(feature = "alertmanager")]
+pub use alertmanager::Alertmanager;
+#[cfg(feature = "pagerduty")]
+pub use pagerduty::{PagerDuty, PagerDutyAction, PagerDutyEvent};
 pub use secret::Secret;
+#[cfg(feature = "slack")]
+pub use slack::{Slack, SlackAttachment, SlackField, SlackMessage};
+#[cfg(feature = "webhook")]
+pub use webhook::{Webhook, WebhookMethod};
 
 /// Brings items to a receiver outside: a mail server, a pager, anything with an address.
 ///

@@ -54,7 +54,11 @@ mod worker;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/guide.md")]
+#[cfg_attr(feature = "alertmanager", doc = include_str!("../../docs/alertmanager.md"))]
 #[cfg_attr(feature = "email", doc = include_str!("../../docs/email.md"))]
+#[cfg_attr(feature = "pagerduty", doc = include_str!("../../docs/pagerduty.md"))]
+#[cfg_attr(feature = "slack", doc = include_str!("../../docs/slack.md"))]
+#[cfg_attr(feature = "webhook", doc = include_str!("../../docs/webhook.md"))]
 struct Pages;
 
 pub use bad_record::{BadRecords, DeadLetter};

@@ -3,9 +3,30 @@
 
 #![cfg(test)]
 
+#[cfg(feature = "alertmanager")]
+#[path = "delivery/alertmanager.rs"]
+mod alertmanager;
 #[cfg(feature = "email")]
 #[path = "delivery/email.rs"]
 mod email;
+#[cfg(feature = "http-client")]
+#[path = "delivery/faults.rs"]
+mod faults;
 #[cfg(feature = "email")]
 #[path = "delivery/mail_server.rs"]
 mod mail_server;
+#[cfg(all(feature = "pagerduty", feature = "slack"))]
+#[path = "delivery/outbox.rs"]
+mod outbox;
+#[cfg(feature = "pagerduty")]
+#[path = "delivery/pagerduty.rs"]
+mod pagerduty;
+#[cfg(feature = "http-client")]
+#[path = "delivery/receiver.rs"]
+mod receiver;
+#[cfg(feature = "slack")]
+#[path = "delivery/slack.rs"]
+mod slack;
+#[cfg(feature = "webhook")]
+#[path = "delivery/webhook.rs"]
+mod webhook;
