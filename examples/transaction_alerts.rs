@@ -3,12 +3,14 @@
 //!     cargo run --example transaction_alerts -- --live
 //!     cargo run --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl --state alerts.state
 //!     cargo run --features kafka --example transaction_alerts -- --brokers localhost:9092 --topic transactions --alerts alerts
+//!     cargo run --features email --example transaction_alerts -- --input transactions.jsonl --output alerts.jsonl \
+//!         --email-to-user '{user}@example.org' --mail-server 'smtp://alerts@mail.example.org?from=alerts@example.org&password_env=SMTP_PASSWORD'
 //!     cargo run --example transaction_alerts -- explain
 //!
 //! Without `--input` or `--brokers` the transactions come from a generator, where a day passes in seconds
 //! (`payments/mod.rs`, which also has the type `Transaction`). In Kafka, alerts have their user as the key.
 //!
-//! Read the pipeline in `job` from above: *where* in time transactions are put together (`window`), *what* is computed
+//! Read the pipeline in `job_with` from above: *where* in time transactions are put together (`window`), *what* is computed
 //! (`count`), and *when* a result is sent (`once`: the first time that it holds, and at once, not when the day is over).
 //! Transactions come out of order, so the day they belong to is that of `at`, not that of their arrival. A day closes
 //! when the newest transaction is five minutes past its end.
@@ -16,6 +18,8 @@
 //! Stop it as you like, also with `kill -9`: started again it goes on where it was. The alerts, the counts and the
 //! position in the input are committed together, five times a second, so each alert is in the output once.
 
+#[cfg(feature = "email")]
+use headwater::connectors::email::{Email, Smtp};
 use headwater::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -31,16 +35,38 @@ struct Alert {
     count: u64,
 }
 
-fn job(transactions: &str, alerts: &str) -> Job {
+/// Tells the user. A mail is sent once its alert is committed; while the mail server is away, mails wait for it.
+#[cfg(feature = "email")]
+fn tell_users(alerts: Stream<Vec<Alert>>, mails: Smtp, address: String) {
+    let mails = mails.email(move |alert: &Alert| {
+        let day = alert.day.to_string();
+        let day = day.split('T').next().unwrap_or_default();
+        Email::to(address.replace("{user}", &alert.user)).subject(format!("{} transactions on {day}", alert.count)).text(
+            format!(
+                "Hello {},\n\non {day} there were {} transactions on your account. Ten a day are usual. If some of them \
+                 are not yours, block the account in the app.\n",
+                alert.user, alert.count
+            ),
+        )
+    });
+    // Once per user and day, also where the job is started over.
+    let outbox = Outbox::new("mail", mails).idempotency_key(|alert: &Alert| format!("{}/{}", alert.user, alert.day));
+    alerts.deliver(outbox);
+}
+
+/// The pipeline, and what else is made of its alerts.
+fn job_with(transactions: &str, alerts: &str, also: impl FnOnce(Stream<Vec<Alert>>)) -> Job {
     let job = Job::new("transaction-alerts");
-    job.source(Topic::json::<Transaction>(transactions))
+    let limits = job
+        .source(Topic::json::<Transaction>(transactions))
         .event_time(|tx| tx.at, Lateness::minutes(5))
         .key_by_ref(|tx| &tx.user)
         .window(Tumbling::days(1))
         .count()
         .once(|count| *count > 10)
-        .map(|pane| Alert { user: pane.key, day: pane.window.start, count: pane.value })
-        .sink(Topic::json::<Alert>(alerts).key_ref(|alert| &alert.user));
+        .map(|pane| Alert { user: pane.key, day: pane.window.start, count: pane.value });
+    also(limits.clone());
+    limits.sink(Topic::json::<Alert>(alerts).key_ref(|alert| &alert.user));
     job
 }
 
@@ -61,11 +87,47 @@ struct Flags {
     /// Kafka topic to write to with --brokers, instead of standard output
     #[arg(long, value_name = "NAME")]
     alerts: Option<String>,
+
+    #[cfg(feature = "email")]
+    #[command(flatten)]
+    mail: MailFlags,
+}
+
+#[cfg(feature = "email")]
+#[derive(clap::Args)]
+struct MailFlags {
+    /// Mail each alert to its user, at this address: `{user}` stands for the user
+    #[arg(long, value_name = "ADDRESS", requires = "mail_server")]
+    email_to_user: Option<String>,
+
+    /// The mail server: smtp://USER@HOST:PORT?from=ADDRESS&password_env=NAME
+    #[arg(long, value_name = "URL", value_parser = mail_server)]
+    mail_server: Option<String>,
+}
+
+/// Says what is wrong with the address of a mail server before anything else is done.
+#[cfg(feature = "email")]
+fn mail_server(url: &str) -> Result<String> {
+    Smtp::from_url(url).map(|_| url.to_owned())
+}
+
+#[cfg(feature = "email")]
+impl MailFlags {
+    fn tell_users(self, alerts: Stream<Vec<Alert>>) {
+        if let (Some(address), Some(Ok(mails))) = (self.email_to_user, self.mail_server.map(|url| Smtp::from_url(&url)))
+        {
+            tell_users(alerts, mails, address);
+        }
+    }
 }
 
 fn main() -> ExitCode {
     Job::main_with(|flags: Flags| {
-        let job = job(flags.topic.as_deref().unwrap_or("transactions"), flags.alerts.as_deref().unwrap_or("alerts"));
+        let (topic, alerts) = (flags.topic.as_deref(), flags.alerts.as_deref());
+        let job = job_with(topic.unwrap_or("transactions"), alerts.unwrap_or("alerts"), |_alerts| {
+            #[cfg(feature = "email")]
+            flags.mail.tell_users(_alerts);
+        });
         // What the topics stand for unless the command line says otherwise. One that it names is in Kafka.
         if flags.topic.is_none() {
             let app = Payments::new(flags.users);
@@ -96,7 +158,7 @@ mod tests {
     }
 
     fn alerts(transactions: Vec<Transaction>) -> Vec<Alert> {
-        let (job, alerts) = (job("transactions", "alerts"), Captured::new());
+        let (job, alerts) = (job_with("transactions", "alerts", |_| ()), Captured::new());
         job.bind_input("transactions", Input::of(Rows::new(transactions)));
         job.bind_output("alerts", Output::of(alerts.clone()));
         job.run(&RunOptions::default(), &Control::default()).unwrap();

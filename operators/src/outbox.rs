@@ -92,8 +92,7 @@ impl<T: Value> OutboxState<T> {
             let mut scan = outbox.items.scan(shard, Namespace::NONE, None)?;
             let (queue, under_way) = (&mut outbox.queue, &mut outbox.under_way);
             let mut visit = |seat: Seat, item: &Pending| {
-                let due = Timestamp::from_micros(item.due);
-                queue.add(seat.seq, due, item.priority, item.lane.clone(), item.order.clone(), item.under_way);
+                queue.add(seat.seq, item.place(), item.under_way);
                 *under_way += usize::from(item.under_way);
                 Ok(())
             };
@@ -129,7 +128,6 @@ impl<T: Value> OutboxState<T> {
             let (lane, order) = ((naming.lane)(&item), naming.order.as_ref().map(|order| order(&item)));
             let priority = naming.priority.as_ref().map_or(0, |priority| priority(&item));
             let due = self.now.plus(wait);
-            self.queue.add(seq, due, priority, lane.clone(), order.clone(), false);
             let key = match &naming.key {
                 Some(key) => key(&item),
                 None => format!("{}/{}/{born:x}-{seq}", naming.job, self.id),
@@ -148,7 +146,8 @@ impl<T: Value> OutboxState<T> {
                 under_way: false,
                 failure: None,
             };
-            self.items.put(Namespace::NONE, &Seat::new(self.home, seq), pending)?;
+            self.queue.add(seq, pending.place(), false);
+            self.put(seq, pending)?;
         }
         Ok(())
     }

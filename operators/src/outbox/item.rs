@@ -4,6 +4,7 @@ use headwater_state::Text;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::queue::Place;
 use crate::Timestamp;
 
 /// On a lane nobody answers any more, or somebody does again.
@@ -34,6 +35,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        let due = Timestamp::from_micros(self.due);
+        Place { due, priority: self.priority, lane: self.lane.clone(), order: self.order.clone() }
+    }
+
     /// The item given up.
     pub fn given_up(self, seq: u64, failure: Failure) -> Dead {
         Dead {

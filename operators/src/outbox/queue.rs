@@ -15,11 +15,11 @@ const LANE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Where an item stands.
 #[derive(Clone, Debug)]
-struct Place {
-    due: Timestamp,
-    priority: u8,
-    lane: Text,
-    order: Option<Text>,
+pub(super) struct Place {
+    pub due: Timestamp,
+    pub priority: u8,
+    pub lane: Text,
+    pub order: Option<Text>,
 }
 
 /// Ready items: the highest priority first, among them the oldest.
@@ -49,11 +49,12 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Takes an item. One that `is_under_way` is not given out before it [waits](Self::wait).
-    pub fn add(&mut self, seq: u64, due: Timestamp, priority: u8, lane: Text, order: Option<Text>, is_under_way: bool) {
-        if let Some(order) = &order {
+    pub fn add(&mut self, seq: u64, place: Place, is_under_way: bool) {
+        if let Some(order) = &place.order {
             self.orders.entry(order.clone()).or_default().insert(seq);
         }
-        self.places.insert(seq, Place { due, priority, lane, order });
+        let due = place.due;
+        self.places.insert(seq, place);
         if !is_under_way {
             self.wait(seq, due);
         }
