@@ -1,0 +1,18 @@
+//! The examples that reach the world outside, as processes, against servers: what arrives, whatever happens meanwhile.
+#![cfg(test)]
+#![allow(clippy::disallowed_methods, reason = "a test kills at times that the clock says")]
+
+#[path = "services/http.rs"]
+mod http;
+#[path = "../../engine/tests/delivery/mail_server.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod mail_server;
+#[path = "services/mails.rs"]
+mod mails;
+#[path = "services/orders.rs"]
+mod orders;
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod process;
+#[path = "support/seed.rs"]
+mod seed;
