@@ -286,6 +286,11 @@ where
         self.piece(out)
     }
 
+    /// Timers of event time fire at the end, whether or not rows have times.
+    fn end(&mut self, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
+        self.advance(Timestamp::MAX, out)
+    }
+
     fn work(&mut self, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
         self.piece(out)
     }
