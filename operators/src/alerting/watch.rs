@@ -195,7 +195,11 @@ impl Watch {
                     out.push(alert.clone());
                 }
             }
-            (Phase::Firing(firing), Verdict::Good) => firing.gone = firing.gone.or(Some(now)),
+            (Phase::Firing(firing), Verdict::Good) => {
+                firing.gone = firing.gone.or(Some(now));
+                // It speaks again, and says itself that it is over.
+                firing.notice.alert.annotations.remove("stale");
+            }
             (Phase::Quiet, Verdict::Between | Verdict::Good) | (Phase::Firing(_), Verdict::Between) => {}
         }
     }

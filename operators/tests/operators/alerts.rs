@@ -119,6 +119,13 @@ fn a_leap_of_time_sends_one_reminder() {
 fn a_key_that_says_nothing_more_is_over_where_that_is_said() {
     let rule = || high().stale_after(seconds(100));
     assert_eq!(said(rule, &[row(0, 6.0), Watermark(101)]), ["firing a 0", "resolved a 0..100 stale"]);
+    // One that speaks again before it has resolved is heard.
+    let rule = || high().stale_after(seconds(100)).keep_firing_for(seconds(50));
+    assert_eq!(
+        said(rule, &[row(0, 6.0), row(120, 6.0), row(130, 1.0), Watermark(181)]),
+        ["firing a 0", "resolved a 0..180"]
+    );
+    assert_eq!(said(rule, &[row(0, 6.0), row(120, 1.0), Watermark(181)]), ["firing a 0", "resolved a 0..150"]);
     let rule = || high().stale_after(seconds(100)).for_at_least(seconds(100));
     assert_eq!(said(rule, &[row(0, 6.0), Watermark(500)]), [""; 0], "it did not last");
     assert_eq!(said(rule, &[row(0, 6.0), row(50, 6.0), Watermark(120)]), ["firing a 100"]);
