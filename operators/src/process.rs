@@ -118,6 +118,7 @@ impl<G, P> Process<G, P> {
             step,
             slots: Vec::new(),
             busy: true,
+            ended: false,
             seen,
         })
     }
@@ -156,6 +157,8 @@ struct Open<R: Records, G: Keying<R>, P: Steps<R, G::Key>> {
     slots: Vec<SlotId>,
     /// Whether timers may be due.
     busy: bool,
+    /// Whether nothing more comes.
+    ended: bool,
     /// The wall clock that steps have seen: what it came to since then need not be remembered.
     seen: Timestamp,
 }
@@ -282,12 +285,17 @@ where
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
+        // The clock goes on after the end, for those who deliver; nothing may follow the end.
+        if self.ended {
+            return Ok(self.pending());
+        }
         self.step.now = self.step.now.max(now);
         self.piece(out)
     }
 
     /// Timers of event time fire at the end, whether or not rows have times.
     fn end(&mut self, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
+        self.ended = true;
         self.advance(Timestamp::MAX, out)
     }
 
