@@ -21,6 +21,13 @@ pub struct KeyedStream<R: Records, G> {
     pub(crate) keying: Arc<G>,
 }
 
+/// Where records are `Clone`: the same rows once more, without a second way to their owners.
+impl<R: Records + Clone, G> Clone for KeyedStream<R, G> {
+    fn clone(&self) -> Self {
+        Self { stream: self.stream.clone(), keying: Arc::clone(&self.keying) }
+    }
+}
+
 impl<R: Records, G: Keying<R>> KeyedStream<R, G> {
     /// Puts an exchange behind `stream`.
     pub(crate) fn exchange(stream: Stream<R>, keying: G) -> Self {

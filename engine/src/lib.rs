@@ -6,6 +6,7 @@
 //! `graph` (what the DSL writes down), `build` and `worker` (one thread's share), `coordinator` (epochs and commits).
 
 mod admission;
+mod alerting;
 mod attempt;
 mod bad_record;
 pub mod binding;
@@ -54,6 +55,7 @@ mod worker;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/guide.md")]
+#[doc = include_str!("../../docs/alerts.md")]
 #[cfg_attr(feature = "alertmanager", doc = include_str!("../../docs/alertmanager.md"))]
 #[cfg_attr(feature = "email", doc = include_str!("../../docs/email.md"))]
 #[cfg_attr(feature = "pagerduty", doc = include_str!("../../docs/pagerduty.md"))]
@@ -61,6 +63,7 @@ mod worker;
 #[cfg_attr(feature = "webhook", doc = include_str!("../../docs/webhook.md"))]
 struct Pages;
 
+pub use alerting::GroupedAlerts;
 pub use bad_record::{BadRecords, DeadLetter};
 pub use connectors::Connector;
 pub use headwater_operators as operators;

@@ -4,8 +4,8 @@ pub use std::process::ExitCode;
 pub use std::time::Duration;
 
 pub use headwater_operators::{
-    Alert, AlertStatus, Attempt, Avg, Clock, Count, Failure, Fold, Late, Lateness, Max, Min, Pane, PaneKind, Retry,
-    Severity, Sum, Throttle, Timestamp, Tumbling, Turn, Window,
+    Alert, AlertGroup, AlertRule, AlertStatus, Attempt, Avg, Clock, Count, Failure, Fold, Late, Lateness, Max, Min,
+    Pane, PaneKind, Retry, Severity, Silence, Sum, Throttle, Timestamp, Tumbling, Turn, Window, ZScore,
 };
 pub use headwater_state::{Key, Table, Text};
 

@@ -1,6 +1,8 @@
 //! The engine as a whole: what pipelines do, and what their authors are told.
 #![cfg(test)]
 
+#[path = "engine/alerts.rs"]
+mod alerts;
 #[path = "engine/bad_records.rs"]
 mod bad_records;
 #[path = "engine/compile_fail.rs"]

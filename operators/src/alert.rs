@@ -8,12 +8,14 @@ use crate::Timestamp;
 
 /// Something that people want to know of, while it lasts and when it is over. Alerts with the same name and labels are
 /// the same alert, as in Prometheus.
+///
+/// An alert is kept as state, too, in a format that does not name its fields: so none is left out where it is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// Which rule it is of: `HighErrorRate`.
     pub name: String,
     /// With the name, its identity: `service=cart`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// How bad it is.
     #[serde(default)]
@@ -21,14 +23,14 @@ pub struct Alert {
     /// One line for people, with the figures.
     pub summary: String,
     /// More for people: a description, a runbook's address.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub annotations: BTreeMap<String, String>,
     /// Whether it is on.
     pub status: AlertStatus,
     /// Since when it is on.
     pub starts_at: Timestamp,
     /// When it was over, once it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub ends_at: Option<Timestamp>,
 }
 
@@ -67,6 +69,16 @@ pub enum AlertStatus {
     Firing,
     /// It is over: the all-clear.
     Resolved,
+}
+
+impl AlertStatus {
+    /// In lower case, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
 }
 
 impl Alert {
@@ -134,5 +146,14 @@ mod tests {
         let json = serde_json::to_value(&resolved).unwrap();
         assert_eq!(json["status"], "resolved");
         assert_eq!(serde_json::from_value::<Alert>(json).unwrap(), resolved);
+    }
+
+    #[test]
+    fn what_is_empty_may_be_left_out_and_is_written_all_the_same() {
+        let text = r#"{"name":"A","summary":"s","status":"firing","starts_at":"1970-01-01T00:00:00Z"}"#;
+        let alert = serde_json::from_str::<Alert>(text).unwrap();
+        assert_eq!(alert, Alert::firing("A", "s", Timestamp::from_seconds(0)));
+        let fields = serde_json::to_value(&alert).unwrap();
+        assert_eq!(fields.as_object().map(serde_json::Map::len), Some(8), "{fields}");
     }
 }

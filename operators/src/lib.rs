@@ -3,6 +3,7 @@
 mod aggregate;
 mod aggregates;
 mod alert;
+mod alerting;
 mod batch;
 mod branch;
 #[cfg(feature = "columns")]
@@ -37,6 +38,10 @@ mod windows;
 pub use aggregate::{Aggregate, MergeAggregate};
 pub use aggregates::{Avg, AvgState, Count, Fold, Max, Min, Number, Ordered, Sum};
 pub use alert::{Alert, AlertStatus, Severity};
+pub use alerting::{
+    AlertGroup, AlertGroups, AlertRule, AlertSteps, GroupSteps, Rule, Silence, SilenceSteps, Silent, When as AlertWhen,
+    ZScore,
+};
 pub use batch::Batch;
 pub use branch::Branch;
 #[cfg(feature = "columns")]

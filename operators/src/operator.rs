@@ -43,6 +43,15 @@ pub trait Operator<I, O> {
         Ok(Progress::Done)
     }
 
+    /// Learns that nothing more comes. Where there is event time, its end came before.
+    ///
+    /// # Errors
+    /// Whatever stops the epoch.
+    fn end(&mut self, out: &mut dyn Output<O>) -> Result<Progress> {
+        let _ = out;
+        Ok(Progress::Done)
+    }
+
     /// Does a bounded piece of what is pending.
     ///
     /// # Errors
@@ -152,6 +161,8 @@ impl<I, O> Output<I> for Chain<I, O> {
             }
             Message::End => {
                 self.ended = true;
+                let progress = self.operator.end(&mut *self.next)?;
+                self.pending = self.pending || progress == Progress::Pending;
                 self.settle(self.progress())
             }
             Message::Idle => {

@@ -95,6 +95,7 @@ impl<G, P> Process<G, P> {
     {
         let mut step = Step {
             watermark: Timestamp::MIN,
+            reached: Timestamp::MIN,
             now: Timestamp::MIN,
             emitted: Vec::new(),
             times: Vec::new(),
@@ -102,8 +103,9 @@ impl<G, P> Process<G, P> {
         };
         // Shards may come from workers that stood at different times: none goes back.
         for note in local.restored(&self.id) {
-            let (watermark, now) = times_of(note)?;
+            let (watermark, now, reached) = times_of(note)?;
             step.watermark = step.watermark.max(watermark);
+            step.reached = step.reached.max(reached);
             step.now = step.now.max(now);
         }
         let seen = step.now;
@@ -116,6 +118,7 @@ impl<G, P> Process<G, P> {
             step,
             slots: Vec::new(),
             busy: true,
+            ended: false,
             seen,
         })
     }
@@ -129,12 +132,18 @@ impl<G, P> Process<G, P> {
     }
 }
 
-fn times_of(note: &Note) -> Result<(Timestamp, Timestamp)> {
+/// The watermark, the clock, and how far event time came, which older notes do not have.
+fn times_of(note: &Note) -> Result<(Timestamp, Timestamp, Timestamp)> {
     let mut times = note.text.split(' ').map_while(|micros| micros.parse().ok().map(Timestamp::from_micros));
     match (times.next(), times.next()) {
-        (Some(watermark), Some(now)) => Ok((watermark, now)),
+        (Some(watermark), Some(now)) => Ok((watermark, now, times.next().unwrap_or_else(|| before_end(watermark)))),
         _ => Err(Error::corrupt(format!("note of {} on {} cannot be read: {}", note.operator, note.scope, note.text))),
     }
+}
+
+/// How far event time is at `watermark`, as far as it tells.
+fn before_end(watermark: Timestamp) -> Timestamp {
+    if watermark == Timestamp::MAX { Timestamp::MIN } else { watermark }
 }
 
 /// A process on one worker's state.
@@ -148,6 +157,8 @@ struct Open<R: Records, G: Keying<R>, P: Steps<R, G::Key>> {
     slots: Vec<SlotId>,
     /// Whether timers may be due.
     busy: bool,
+    /// Whether nothing more comes.
+    ended: bool,
     /// The wall clock that steps have seen: what it came to since then need not be remembered.
     seen: Timestamp,
 }
@@ -269,12 +280,23 @@ where
 
     fn advance(&mut self, watermark: Timestamp, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
         self.step.watermark = self.step.watermark.max(watermark);
+        self.step.reached = self.step.reached.max(before_end(watermark));
         self.piece(out)
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
+        // The clock goes on after the end, for those who deliver; nothing may follow the end.
+        if self.ended {
+            return Ok(self.pending());
+        }
         self.step.now = self.step.now.max(now);
         self.piece(out)
+    }
+
+    /// Timers of event time fire at the end, whether or not rows have times.
+    fn end(&mut self, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
+        self.ended = true;
+        self.advance(Timestamp::MAX, out)
     }
 
     fn work(&mut self, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
@@ -289,7 +311,8 @@ where
         self.states.checkpoint()?;
         self.event.checkpoint()?;
         self.wall.checkpoint()?;
-        let text = format!("{} {}", self.step.watermark.as_micros(), self.seen.as_micros());
+        let times = [self.step.watermark, self.seen, self.step.reached].map(|time| time.as_micros().to_string());
+        let text = times.join(" ");
         for shard in self.local.shards() {
             let (operator, scope) = (self.process.id.clone(), format!("shard {shard}"));
             self.local.note(Note { operator, scope, text: text.clone() });

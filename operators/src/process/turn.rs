@@ -87,6 +87,8 @@ pub struct Turn<'a, K, S, O> {
 /// What steps leave behind.
 pub(super) struct Step<K, O> {
     pub watermark: Timestamp,
+    /// The last watermark but that of the end.
+    pub reached: Timestamp,
     pub now: Timestamp,
     pub emitted: Vec<O>,
     pub times: Vec<Timestamp>,
@@ -113,6 +115,12 @@ impl<K: Key, S: Value, O> Turn<'_, K, S, O> {
     /// How far the watermark is.
     pub fn watermark(&self) -> Timestamp {
         self.step.watermark
+    }
+
+    /// How far event time has come: the watermark, but for that of the input's end. A timer of [`Clock::Event`] beyond
+    /// it fires because nothing more will come, not because its time has.
+    pub fn reached(&self) -> Timestamp {
+        self.step.reached
     }
 
     /// What the wall clock said last.

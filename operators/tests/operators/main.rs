@@ -3,6 +3,10 @@
 
 #![cfg(test)]
 
+mod alert_groups;
+mod alert_model;
+mod alert_steps;
+mod alerts;
 mod close;
 mod cluster;
 #[cfg(feature = "columns")]
@@ -14,6 +18,7 @@ mod model;
 mod outbox;
 mod process;
 mod properties;
+mod silence;
 mod stateless;
 mod time;
 mod triggers;

@@ -89,6 +89,17 @@ fn wall_clock_timers_go_by_ticks_alone() -> Result<()> {
 }
 
 #[test]
+fn nothing_follows_the_end() -> Result<()> {
+    let mut timers = timers(1 << 20)?;
+    timers.timed([set(1, 30), (at(0), Row { key: 2, clock: Clock::Wall, set: true, time: 5_000 })])?;
+    timers.end()?;
+    assert_eq!(timers.take(), [(1, 1, 30_000)], "without event time the end is its end, too");
+    timers.tick(at(6))?;
+    assert_eq!(timers.take(), [], "the clock goes on, and the stream does not");
+    Ok(())
+}
+
+#[test]
 fn timers_survive_a_crash_and_fire_once() -> Result<()> {
     let mut timers = timers(0)?;
     timers.timed([set(1, 10), set(2, 20)])?;
