@@ -36,7 +36,7 @@ fn command(place: &Path, server: &MailServer) -> Command {
 }
 
 fn to(message: &Value) -> String {
-    message["rcpt_tos"][0].as_str().unwrap().to_owned()
+    message["to"][0].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -46,8 +46,9 @@ fn eleven_transactions_are_one_mail() {
     (0..11).for_each(|number| transaction(&mut lines, number, 7));
     (0..10).for_each(|number| transaction(&mut lines, number, 8));
     File::create(place.path().join("transactions.jsonl")).unwrap().write_all(lines.as_bytes()).unwrap();
+    let mut command = command(place.path(), &server);
     let began = Instant::now();
-    let mut child = Running::start(&mut command(place.path(), &server));
+    let mut child = Running::start(&mut command);
     wait_for("the mail", EVER, || !server.messages().is_empty());
     println!("the mail was there {} ms after the start of the process", began.elapsed().as_millis());
     assert_eq!(child.code(EVER), Some(0));
