@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use headwater_state::{Epoch, LocalOptions, LocalState, Shard, WriteBehind, WriteBehindOptions};
@@ -14,6 +15,7 @@ use crate::commit_record::CommitRecord;
 use crate::coordinator::{Coordinator, OpenSink};
 use crate::graph::Role;
 use crate::job_state::JobState;
+use crate::letters::Signature;
 use crate::outbox::Ownership;
 use crate::plan::Plan;
 use crate::report::{Inbound, Report};
@@ -77,6 +79,7 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
             written: BTreeMap::new(),
             lag: None,
             commits: 0,
+            letters: plan.letters.clone(),
             rotation: state.log.shared().map(|log| Rotation::new(Arc::clone(log), options.changelog_bytes_min)),
         };
         let result = started.and_then(|()| coordinator.run());
@@ -124,6 +127,15 @@ struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
+    fn signature(&self) -> Signature {
+        let instance = self.state.log.shared().and_then(|log| log.instance());
+        Signature {
+            job: self.plan.job.clone(),
+            instance: instance.or(self.options.instance.clone()),
+            version: self.plan.version.clone(),
+        }
+    }
+
     /// Starts a thread per inbox.
     fn start<'scope>(
         self,
@@ -133,8 +145,11 @@ impl<'a> Crew<'a> {
         let positions: Arc<HashMap<String, String>> = Arc::new(self.record.positions.clone().into_iter().collect());
         let admission = Arc::new(Admission::default());
         let plan = self.plan;
+        let signature = Arc::new(self.signature());
+        let open_inputs = Arc::new(AtomicUsize::new(plan.input_partitions));
         for (worker, inbox) in inboxes.into_iter().enumerate() {
             let parts = (Arc::clone(&positions), Arc::clone(&admission), Arc::clone(&self.state.store));
+            let (signature, open_inputs) = (Arc::clone(&signature), Arc::clone(&open_inputs));
             let reports = self.reports.clone();
             let (peers, options, record, board) =
                 (self.peers.to_vec(), self.options.clone(), self.record.clone(), Arc::clone(&self.control.progress));
@@ -152,6 +167,8 @@ impl<'a> Crew<'a> {
                     reports,
                     board,
                     admission: parts.1,
+                    signature,
+                    open_inputs,
                     idle_after: options.idle_after,
                     positions: parts.0,
                     ended_before: record.ended,

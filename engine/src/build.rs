@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use headwater_state::LocalState;
 
 use crate::admission::Admission;
 use crate::graph::{Node, Port, Role, consumers};
+use crate::letters::Signature;
 use crate::progress::Progress as Board;
 use crate::report::{Counts, Inbound, Report};
 use crate::source_task::SourceTask;
@@ -33,6 +35,10 @@ pub(crate) struct Build {
     pub reports: Sender<Report>,
     pub board: Arc<Board>,
     pub admission: Arc<Admission>,
+    /// What dead letters are signed with.
+    pub signature: Arc<Signature>,
+    /// How many partitions of inputs have not ended, over all workers.
+    pub open_inputs: Arc<AtomicUsize>,
     pub idle_after: Duration,
     /// Committed positions of source partitions, by `topic/partition`.
     pub positions: Arc<HashMap<String, String>>,

@@ -1,11 +1,13 @@
-//! The command line of a pipeline binary: `run` and `explain`.
+//! The command line of a pipeline binary: `run`, `explain` and `dead-letters`.
 //!
 //! Exit codes: 0 the job ended or was asked to stop, 1 it failed, 2 the command line is wrong, 130 and 143 a second
 //! SIGINT or SIGTERM.
 
 mod bind;
+mod dead_letters;
 mod failure;
 mod flags;
+mod letter_text;
 mod log;
 mod watch;
 
@@ -77,6 +79,21 @@ impl Job {
     }
 }
 
+impl Job {
+    /// The same as [`main`](Self::main) for a command line that comes from elsewhere, the program's name first.
+    ///
+    /// ```
+    /// use headwater::prelude::*;
+    /// let job = Job::new("shout");
+    /// job.source(Topic::lines::<String>("words")).sink(Topic::lines("shouts"));
+    /// assert_eq!(job.main_from(["shout", "explain"]), ExitCode::SUCCESS);
+    /// ```
+    pub fn main_from<S: Into<OsString>>(self, args: impl IntoIterator<Item = S>) -> ExitCode {
+        let name = self.name().to_owned();
+        answer::<NoFlags>(name, args.into_iter().map(Into::into).collect(), |_| self)
+    }
+}
+
 /// The name that the binary was called by.
 fn program(args: &[OsString]) -> String {
     let path = args.first().map(Path::new);
@@ -97,13 +114,18 @@ fn answer<A: Args>(name: String, args: Vec<OsString>, build: impl FnOnce(A) -> J
 enum Call {
     Run(Box<RunFlags>),
     Explain(BindFlags),
+    DeadLetters(dead_letters::Word, Box<dead_letters::LetterFlags>),
 }
 
 fn parse(command: Result<Command>, args: Vec<OsString>) -> Result<(Call, clap::ArgMatches), Failure> {
     let mut matches = command.map_err(Failure::Usage)?.try_get_matches_from(args)?;
-    let (word, matches) = matches.remove_subcommand().unwrap_or_else(|| ("run".into(), matches));
+    let (word, mut matches) = matches.remove_subcommand().unwrap_or_else(|| ("run".into(), matches));
     let call = match word.as_str() {
         "explain" => Call::Explain(BindFlags::from_arg_matches(&matches)?),
+        "dead-letters" => {
+            let (word, flags, below) = dead_letters::parse(&mut matches)?;
+            return Ok((Call::DeadLetters(word, Box::new(flags)), below));
+        }
         _ => Call::Run(Box::new(RunFlags::from_arg_matches(&matches)?)),
     };
     Ok((call, matches))
@@ -114,6 +136,7 @@ impl Call {
         match self {
             Self::Run(flags) => run(job, &flags),
             Self::Explain(flags) => explain(job, &flags),
+            Self::DeadLetters(word, flags) => dead_letters::answer(job, word, &flags),
         }
     }
 }

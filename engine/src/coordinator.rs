@@ -8,6 +8,7 @@ use headwater_operators::Timestamp;
 use headwater_state::{Commit, Epoch, WriteBehind};
 
 use crate::commit_record::CommitRecord;
+use crate::graph::is_internal;
 use crate::progress::{Committed, Phase, Step};
 use crate::report::{Counts, Inbound, Prepared, Report};
 use crate::rotation::Rotation;
@@ -46,6 +47,8 @@ pub(crate) struct Coordinator<'a> {
     pub commits: u64,
     /// Where the log is one that instances share.
     pub rotation: Option<Rotation>,
+    /// The topics of dead letters.
+    pub letters: Vec<String>,
 }
 
 impl Coordinator<'_> {
@@ -198,6 +201,9 @@ impl Coordinator<'_> {
         let sink = self.sinks.iter_mut().find(|sink| sink.node == node);
         let sink = sink.ok_or_else(|| Error::bug(format!("node {node} is not a sink")))?;
         *self.written.entry(sink.topic.clone()).or_default() += chunk.records as u64;
+        if is_internal(&sink.topic) {
+            return sink.committer.append(chunk).map_err(|error| error.within(format!("write {}", sink.topic)));
+        }
         let lines = chunk.bytes.trim_ascii_end().rsplit(|&byte| byte == b'\n').take(RECENT_MAX);
         let lines: Vec<String> = lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect();
         for line in lines.into_iter().rev().filter(|line| !line.is_empty()) {
@@ -244,6 +250,7 @@ impl Coordinator<'_> {
         for (topic, written) in std::mem::take(&mut self.written) {
             *record.totals.records_out.entry(topic).or_default() += written;
         }
+        record.totals.note_letters(&self.letters, record.tick_micros);
         size.changed_bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
         let epoch = self.epoch.next();
         self.write_behind.commit(Commit { epoch, blocks, marker: record.write()? })?;
@@ -299,7 +306,14 @@ impl Coordinator<'_> {
         self.control.progress.commit(Committed {
             epoch: self.epoch.0,
             records_in: totals.records_in,
-            records_out: totals.records_out.iter().map(|(topic, count)| (topic.clone(), *count)).collect(),
+            records_out: totals
+                .records_out
+                .iter()
+                .filter(|(topic, _)| !is_internal(topic))
+                .map(|(topic, count)| (topic.clone(), *count))
+                .collect(),
+            dead_letters: totals.open_letters(&self.letters),
+            dead_letters_since: totals.letters_since.map(Timestamp::from_micros),
             bad: totals.bad,
             late: totals.late,
             held_back_by: counts.watermark.as_ref().and_then(|(_, operator)| self.slowest(operator)),

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 
 use crate::binding::{Input, Output};
-use crate::graph::{Graph, Node, Role};
+use crate::graph::{Graph, Node, Role, is_internal};
 use crate::plan::Bindings;
 
 /// The graph, a line per step, each below what it takes its records from.
 pub(crate) fn explain(job: &str, graph: &Graph, bindings: &Bindings) -> String {
     let mut text = format!("job {job}\n");
-    for (at, node) in graph.nodes.iter().enumerate() {
+    for (at, node) in graph.nodes.iter().enumerate().filter(|(_, node)| !is_internal(&node.id)) {
         line(&mut text, at, node, graph);
         let (verb, place) = match &node.role {
             Role::Source(role) => ("read from", bindings.inputs.get(&role.topic).and_then(Input::describe)),
@@ -33,6 +33,7 @@ fn line(text: &mut String, at: usize, node: &Node, graph: &Graph) {
         .inputs
         .iter()
         .map(|edge| match (&graph.nodes[edge.node].role, edge.output) {
+            _ if is_internal(&graph.nodes[edge.node].id) => "redriven letters".to_owned(),
             (Role::Outbox(_), _) => format!("{} what was not delivered", edge.node),
             (Role::Sink(_), _) => format!("{} too large records", edge.node),
             (_, 0) => edge.node.to_string(),

@@ -13,6 +13,7 @@ use headwater_state::TableSpec;
 use crate::bad_record::BadRecords;
 use crate::binding;
 use crate::build::Build;
+use crate::letters::WayBack;
 use crate::outbox::Ownership;
 use crate::sink::{SinkCommitter, Transaction};
 use crate::source::Measure;
@@ -30,6 +31,10 @@ pub(crate) struct Graph {
     pub nodes: Vec<Node>,
     /// Mistakes found while writing it, reported by `check`.
     pub mistakes: Vec<String>,
+    /// The topics that dead letters are written to.
+    pub letters: Vec<String>,
+    /// How dead letters come back, where one may.
+    pub way_back: Option<WayBack>,
 }
 
 /// A handle that streams share with their job.
@@ -88,7 +93,7 @@ pub(crate) enum Role {
     Step,
 }
 
-type BindSource = dyn Fn(&binding::Input) -> Result<BoundSource> + Send + Sync;
+pub(crate) type BindSource = dyn Fn(&binding::Input) -> Result<BoundSource> + Send + Sync;
 type BindSink = dyn Fn(&binding::Output) -> Result<String> + Send + Sync;
 type MoveAside = dyn Fn() -> Result<Option<(PathBuf, PathBuf)>> + Send + Sync;
 type OpenSink = dyn Fn(Option<&str>, Option<&Transaction>) -> Result<Box<dyn SinkCommitter>> + Send + Sync;
@@ -97,6 +102,8 @@ type OpenSink = dyn Fn(Option<&str>, Option<&Transaction>) -> Result<Box<dyn Sin
 pub(crate) struct SourceRole {
     pub topic: String,
     pub policy: Arc<Mutex<BadRecords>>,
+    /// A [`Redecode`](crate::letters::Redecode) of its records.
+    pub redecode: Arc<dyn Any + Send + Sync>,
     /// Binds the topic, and says what to and which partitions it has.
     pub bind: Arc<BindSource>,
 }
@@ -152,6 +159,8 @@ impl Graph {
         let node = &self.nodes[edge.node];
         match &node.role {
             Role::Source(source) => source.topic.clone(),
+            // What is put back changes no name.
+            _ if node.verb == "redrive" => node.inputs.first().map_or_else(String::new, |&input| self.origin(input)),
             _ if !node.tables.is_empty() => node.id.clone(),
             _ => {
                 let mut names: Vec<String> = node.inputs.iter().map(|&input| self.origin(input)).collect();
@@ -246,6 +255,11 @@ impl Graph {
     pub fn consumers(&self) -> HashMap<Edge, Vec<(usize, usize)>> {
         consumers(&self.nodes)
     }
+}
+
+/// Whether a topic or a step is the engine's own: its users neither bind nor see it.
+pub(crate) fn is_internal(name: &str) -> bool {
+    name.starts_with('.')
 }
 
 /// Which inputs take each output: (node, place among its inputs).

@@ -10,8 +10,9 @@ use headwater_operators::{Chain, Records};
 use crate::bad_record::BadRecords;
 use crate::binding::{Input, Output, source_for};
 use crate::format::Decode;
-use crate::graph::{BoundSource, Edge, Graph, GraphRef, Node, OutputPort, Role, SourceRole, typed};
+use crate::graph::{BoundSource, Edge, Graph, GraphRef, Node, OutputPort, Role, SourceRole, is_internal, typed};
 use crate::http::Http;
+use crate::letters::{Kept, Place, Redecode};
 use crate::plan::{Bindings, Plan};
 use crate::progress::Phase;
 use crate::run::{Control, Summary};
@@ -36,6 +37,7 @@ use crate::{Error, Result, RunOptions, Stream, Topic};
 /// ```
 pub struct Job {
     name: String,
+    version: Option<String>,
     graph: GraphRef,
     bindings: RefCell<Bindings>,
 }
@@ -45,7 +47,7 @@ impl Job {
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let graph = Graph::default();
-        let job = Self { graph: Rc::new(RefCell::new(graph)), bindings: RefCell::default(), name };
+        let job = Self { graph: Rc::new(RefCell::new(graph)), bindings: RefCell::default(), name, version: None };
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if job.name.is_empty() || !job.name.chars().all(good) {
             let mistake = format!("the job's name `{}` must be made of letters, digits, `-`, `_` and `.`", job.name);
@@ -59,47 +61,21 @@ impl Job {
         &self.name
     }
 
+    /// Says which version of the pipeline this is: dead letters tell it.
+    ///
+    /// ```
+    /// let job = headwater::Job::new("orders").version(env!("CARGO_PKG_VERSION"));
+    /// assert_eq!(job.name(), "orders");
+    /// ```
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
     /// The stream of a topic's records.
     pub fn source<T: Send + 'static, F: Decode<T>>(&self, topic: Topic<T, F>) -> Stream<Vec<T>> {
-        let bound: Arc<Mutex<Option<Arc<dyn Source<T>>>>> = Arc::default();
-        let policy: Arc<Mutex<BadRecords>> = Arc::default();
-        let name = topic.name().to_owned();
-        let role = SourceRole {
-            topic: name.clone(),
-            policy: Arc::clone(&policy),
-            bind: {
-                let bound = Arc::clone(&bound);
-                let topic = topic.clone();
-                Arc::new(move |input: &Input| {
-                    let source = source_for(input, topic.name(), topic.format.clone())?;
-                    let (measured, asked) = (Arc::clone(&source), Arc::clone(&source));
-                    let description = BoundSource {
-                        description: source.describe(),
-                        partitions: source.partitions()?,
-                        measures: Arc::new(move || measured.measures()),
-                        has_changed: Arc::new(move || asked.has_changed()),
-                    };
-                    // A job that runs twice finds what there is then: new files, new partitions.
-                    *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
-                    Ok(description)
-                })
-            },
-        };
-        let build = {
-            let name = name.clone();
-            Arc::new(move |build: &mut crate::build::Build, mut nexts: Vec<crate::graph::Port>| {
-                let dead_letters = if nexts.len() > 1 { Some(typed(nexts.pop())?) } else { None };
-                let records = typed::<Vec<T>>(nexts.pop())?;
-                let source = bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let source = source.ok_or_else(|| Error::bug(format!("topic {name} was not bound")))?;
-                let policy = policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let reader = Reader::open(build, &*source, &name, (records, dead_letters), policy)?;
-                leave(build, reader);
-                Ok(Vec::new())
-            })
-        };
-        let edge = self.graph.borrow_mut().add_source(name, role, build);
-        Stream::new(Rc::clone(&self.graph), edge)
+        add_source(&self.graph, topic)
     }
 
     /// Says what a source topic is read from. A binding on the command line goes before this one.
@@ -130,13 +106,40 @@ impl Job {
     /// The topics that the pipeline reads.
     pub fn input_topics(&self) -> Vec<String> {
         let topics = |node: &Node| if let Role::Source(role) = &node.role { Some(role.topic.clone()) } else { None };
-        self.graph.borrow().nodes.iter().filter_map(topics).collect()
+        let graph = self.graph.borrow();
+        graph.nodes.iter().filter_map(topics).filter(|topic| !is_internal(topic)).collect()
     }
 
     /// The topics that the pipeline writes.
     pub fn output_topics(&self) -> Vec<String> {
         let topics = |node: &Node| if let Role::Sink(role) = &node.role { Some(role.topic.clone()) } else { None };
-        self.graph.borrow().nodes.iter().filter_map(topics).collect()
+        let graph = self.graph.borrow();
+        graph.nodes.iter().filter_map(topics).filter(|topic| !is_internal(topic)).collect()
+    }
+
+    /// The topics that the pipeline writes dead letters to.
+    pub fn letter_topics(&self) -> Vec<String> {
+        self.graph.borrow().letters.clone()
+    }
+
+    /// Binds the topics of dead letters that are nowhere else, as a run with this state does.
+    pub(crate) fn bind_letters(&self, state: &Path) {
+        self.bind_dead_letters(&mut self.bindings.borrow_mut(), Some(state));
+    }
+
+    /// Where dead letters come back.
+    pub(crate) fn letter_place(&self, state: Option<std::path::PathBuf>) -> Place {
+        Place::of(&self.bindings.borrow(), &self.graph.borrow(), state)
+    }
+
+    /// What a sink topic is bound to.
+    pub(crate) fn output_of(&self, topic: &str) -> Option<Output> {
+        self.bindings.borrow().outputs.get(topic).cloned()
+    }
+
+    /// Whether dead letters of an operator can be put back into it.
+    pub(crate) fn takes_back(&self, operator: &str) -> bool {
+        self.graph.borrow().way_back.as_ref().is_some_and(|way_back| way_back.leads_to(operator))
     }
 
     /// The topics of what outboxes do not deliver.
@@ -183,6 +186,7 @@ impl Job {
         let mut bindings = self.bindings.borrow().clone().within(options.memory_bytes);
         self.bind_dead_letters(&mut bindings, options.state.as_deref());
         self.check()?;
+        let bindings = crate::letters::bind(bindings, (&self.name, &self.graph.borrow()), options)?;
         #[cfg(feature = "kafka")]
         let options = &RunOptions { transactions: bindings.transactions(options)?, ..options.clone() };
         #[cfg(feature = "kafka")]
@@ -190,7 +194,8 @@ impl Job {
             crate::kafka::check_job_name(&self.name)?;
         }
         let plan = || {
-            let plan = Plan::new(&self.name, &self.graph.borrow(), &bindings)?;
+            let mut plan = Plan::new(&self.name, &self.graph.borrow(), &bindings)?;
+            plan.version.clone_from(&self.version);
             for (topic, description) in &plan.descriptions {
                 tracing::debug!(topic, bound_to = description, "topic");
             }
@@ -198,6 +203,64 @@ impl Job {
             Ok(plan)
         };
         crate::run::run(&plan, options, control)
+    }
+}
+
+/// Adds a source of a topic to a graph.
+pub(crate) fn add_source<T: Send + 'static, F: Decode<T>>(graph: &GraphRef, topic: Topic<T, F>) -> Stream<Vec<T>> {
+    let bound: Bound<T> = Arc::default();
+    let policy: Arc<Mutex<BadRecords>> = Arc::default();
+    let name = topic.name().to_owned();
+    let format = topic.format.clone();
+    let redecode: Redecode<T> = Arc::new(move |letter| format.decode_record(&Kept::new(letter)));
+    let role = SourceRole {
+        topic: name.clone(),
+        policy: Arc::clone(&policy),
+        redecode: Arc::new(redecode),
+        bind: bind(&bound, topic),
+    };
+    let build = {
+        let name = name.clone();
+        Arc::new(move |build: &mut crate::build::Build, mut nexts: Vec<crate::graph::Port>| {
+            let dead_letters = if nexts.len() > 1 { Some(typed(nexts.pop())?) } else { None };
+            let records = typed::<Vec<T>>(nexts.pop())?;
+            let source = bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let source = source.ok_or_else(|| Error::bug(format!("topic {name} was not bound")))?;
+            let policy = policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let reader = Reader::open(build, &*source, &name, (records, dead_letters), policy)?;
+            leave(build, reader);
+            Ok(Vec::new())
+        })
+    };
+    let edge = graph.borrow_mut().add_source(name, role, build);
+    Stream::new(Rc::clone(graph), edge)
+}
+
+/// The source that a topic is bound to, once it is.
+type Bound<T> = Arc<Mutex<Option<Arc<dyn Source<T>>>>>;
+
+/// Binds a source, and says what to.
+fn bind<T: Send + 'static, F: Decode<T>>(bound: &Bound<T>, topic: Topic<T, F>) -> Arc<crate::graph::BindSource> {
+    let bound = Arc::clone(bound);
+    Arc::new(move |input: &Input| {
+        let source = source_for(input, topic.name(), topic.format.clone())?;
+        let (measured, asked) = (Arc::clone(&source), Arc::clone(&source));
+        let description = BoundSource {
+            description: source.describe(),
+            partitions: source.partitions()?,
+            measures: Arc::new(move || measured.measures()),
+            has_changed: Arc::new(move || asked.has_changed()),
+        };
+        // A job that runs twice finds what there is then: new files, new partitions.
+        *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+        Ok(description)
+    })
+}
+
+/// Says what becomes of the records of a source that cannot be read; nothing where the stream is no source's.
+pub(crate) fn set_policy<R: Records>(stream: &Stream<R>, policy: BadRecords) {
+    if let Role::Source(role) = &stream.graph.borrow().nodes[stream.edge.node].role {
+        *role.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) trait SharedLog: BlockLog {
     /// What outputs are written into: they become visible with the commit.
     fn transaction(&self) -> Transaction;
 
+    /// The name of this process among those of the job.
+    fn instance(&self) -> Option<String>;
+
     /// That this process is still the one that writes.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ pub const CRASH_POINTS: [&str; 9] = [
 
 pub(crate) use changelog::Changelog;
 pub(crate) use checkpoint::Checkpoint;
-pub(crate) use internal_topics::check_job_name;
+pub(crate) use internal_topics::{Appender, check_job_name, redrive_topic};
 pub(crate) use session::{Local, Session};
 pub(crate) use wanted::{Wanted, repartitioned};
 

@@ -1,12 +1,17 @@
 //! Where late rows go: a sink on the second output of a window.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use headwater_operators::{Late, LateOutput, LateRows, Message, Output, Progress, Records, SideOutput};
+use headwater_operators::{
+    Batch, Late, LateOutput, LateRows, Message, Operator, Output, Progress, Records, SideOutput, Timestamp,
+};
+use serde::Serialize;
 
 use crate::format::Encode;
 use crate::graph::{Edge, GraphRef, Port, typed};
-use crate::{Result, Stream, Topic};
+use crate::letters::Signature;
+use crate::{DeadLetter, Result, Stream, Topic};
 
 /// Adds the sink of late rows to a graph, and connects it on each worker.
 pub(crate) struct LateSink<R> {
@@ -25,6 +30,46 @@ impl<T: Send + 'static> LateSink<Vec<T>> {
     pub fn new<F: Encode<Late<T>>>(topic: Topic<Late<T>, F>) -> Self {
         let add = |graph: &GraphRef, edge: Edge| Stream::<Vec<Late<T>>>::new(Rc::clone(graph), edge).sink(topic);
         Self { add: Box::new(add), connect: connect::<T> }
+    }
+}
+
+impl<T: Serialize + Send + 'static> LateSink<Vec<T>> {
+    /// As dead letters.
+    pub fn letters(topic: Topic<DeadLetter>) -> Self {
+        let add = |graph: &GraphRef, edge: Edge| {
+            let operator = graph.borrow().nodes[edge.node].id.clone();
+            let late = Stream::<Vec<Late<T>>>::new(Rc::clone(graph), edge);
+            let letters = late.step("late_letter", move |build| {
+                let (operator, signature) = (operator.clone(), Arc::clone(&build.signature));
+                Ok(Letters { operator, signature, now: Timestamp::MIN })
+            });
+            letters.dead_letters(topic);
+        };
+        Self { add: Box::new(add), connect: connect::<T> }
+    }
+}
+
+/// Makes dead letters of late records.
+struct Letters {
+    operator: String,
+    signature: Arc<Signature>,
+    now: Timestamp,
+}
+
+impl<T: Serialize> Operator<Vec<Late<T>>, Vec<DeadLetter>> for Letters {
+    fn process(&mut self, batch: Batch<Vec<Late<T>>>, out: &mut dyn Output<Vec<DeadLetter>>) -> Result<()> {
+        let mut letters = Vec::with_capacity(batch.records.len());
+        for late in &batch.records {
+            let mut letter = DeadLetter::late(&self.operator, late)?;
+            self.signature.sign(&mut letter, self.now);
+            letters.push(letter);
+        }
+        out.send(Message::Batch(batch.with_records(letters)))
+    }
+
+    fn tick(&mut self, now: Timestamp, _: &mut dyn Output<Vec<DeadLetter>>) -> Result<Progress> {
+        self.now = now;
+        Ok(Progress::Done)
     }
 }
 

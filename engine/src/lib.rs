@@ -28,6 +28,7 @@ mod job_state;
 pub mod kafka;
 mod keyed;
 mod late;
+mod letters;
 #[cfg(feature = "live")]
 mod live;
 mod options;
@@ -56,6 +57,7 @@ mod worker;
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/guide.md")]
 #[doc = include_str!("../../docs/alerts.md")]
+#[doc = include_str!("../../docs/dead-letters.md")]
 #[cfg_attr(feature = "alertmanager", doc = include_str!("../../docs/alertmanager.md"))]
 #[cfg_attr(feature = "email", doc = include_str!("../../docs/email.md"))]
 #[cfg_attr(feature = "pagerduty", doc = include_str!("../../docs/pagerduty.md"))]
@@ -64,7 +66,7 @@ mod worker;
 struct Pages;
 
 pub use alerting::GroupedAlerts;
-pub use bad_record::{BadRecords, DeadLetter};
+pub use bad_record::BadRecords;
 pub use connectors::Connector;
 pub use headwater_operators as operators;
 pub use headwater_operators::time;
@@ -72,6 +74,7 @@ pub use headwater_state as state;
 pub use headwater_state::{Error, Kind, Result};
 pub use job::Job;
 pub use keyed::KeyedStream;
+pub use letters::{DeadLetter, LetterHeader, LetterKind, LetterOrigin};
 pub use options::{Delivery, RunOptions};
 #[cfg(feature = "failpoints")]
 pub use outbox::OUTBOX_CRASH_POINTS;

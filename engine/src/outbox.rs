@@ -12,8 +12,8 @@ use headwater_operators::{Naming, OutboxPolicy, OutboxState, Retry, Throttle, ou
 use headwater_state::{Text, Value};
 
 use crate::connectors::Connector;
-use crate::format::Json;
 use crate::graph::{Edge, Node, OutboxRole, OutputPort, Role, erase, typed};
+use crate::letters::{self, Redecode};
 use crate::sink::SinkCommitter;
 use crate::{DeadLetter, Error, Result, Stream, Topic};
 use courier::Courier;
@@ -254,7 +254,7 @@ impl<T: Value + Sync> Stream<Vec<T>> {
     pub fn deliver<C: Connector<T>>(self, mut outbox: Outbox<T, C>) {
         let topic = outbox.dead_letters.take();
         let topic = topic.unwrap_or_else(|| Topic::json(format!("{}.dead-letters", outbox.id)));
-        self.into_outbox(outbox, Some(topic.name().to_owned())).sink::<Json>(topic);
+        self.into_outbox(outbox, Some(topic.name().to_owned())).dead_letters(topic);
     }
 
     /// The same, and what is not delivered is a stream: of steps that failed for a person to look at, of a page to send.
@@ -288,11 +288,16 @@ impl<T: Value + Sync> Stream<Vec<T>> {
         if let Some(mistake) = outbox.mistake() {
             self.mistake(format!("outbox `{}`: {mistake}", outbox.id));
         }
+        let redecode: Redecode<T> = Arc::new(|letter| {
+            let payload = letter.bytes().unwrap_or_default();
+            serde_json::from_slice(&payload).map_err(|error| Error::record(error.to_string()))
+        });
+        let (stream, again) = letters::into(self, &outbox.id, redecode);
         // One worker owns all items, so that throttle, order and bound hold for the job.
         let home = Text::from(outbox.id.as_str());
-        let stream = self.key_by(move |_| home.clone()).records();
+        let stream = stream.key_by(move |_| home.clone()).records();
         let node = outbox.into_node(stream.edge, topic);
         let node = stream.graph.borrow_mut().add(node);
-        Stream::new(stream.graph, Edge { node, output: 0 })
+        Stream::new(stream.graph, Edge { node, output: 0 }).union(again)
     }
 }

@@ -8,7 +8,7 @@ use headwater_state::{Manifest, TableSpec};
 
 use crate::attempt::MemoryShares;
 use crate::binding::{Input, Output, absolute};
-use crate::graph::{Graph, Node, Role, TakeMeasures};
+use crate::graph::{Graph, Node, Role, TakeMeasures, is_internal};
 #[cfg(feature = "kafka")]
 use crate::kafka::{KafkaOutput, KafkaTopic};
 use crate::{Error, Result};
@@ -70,9 +70,15 @@ impl Bindings {
 
 pub(crate) struct Plan {
     pub job: String,
+    /// The version of the job, where it says one.
+    pub version: Option<String>,
     pub nodes: Vec<Node>,
     /// Per node the number of its first source partition, counted over all sources.
     pub first_partitions: Vec<u32>,
+    /// The topics of dead letters.
+    pub letters: Vec<String>,
+    /// How many partitions its inputs have, the redrive queue not counted.
+    pub input_partitions: usize,
     /// Per source topic and sink topic what it is bound to.
     pub descriptions: Vec<(String, String)>,
     /// The Kafka topics that are read.
@@ -101,7 +107,7 @@ impl Plan {
         check_kafka(bindings)?;
         let mut first_partitions = Vec::with_capacity(graph.nodes.len());
         let (mut descriptions, mut measures, mut changes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut partitions = 0;
+        let (mut partitions, mut input_partitions) = (0, 0);
         for node in &graph.nodes {
             first_partitions.push(partitions);
             match &node.role {
@@ -109,6 +115,9 @@ impl Plan {
                     let input = bindings.inputs.get(&source.topic).ok_or_else(|| unbound("input", &source.topic))?;
                     let bound = (source.bind)(input)?;
                     partitions += bound.partitions.len() as u32;
+                    if !is_internal(&source.topic) {
+                        input_partitions += bound.partitions.len();
+                    }
                     descriptions.push((source.topic.clone(), bound.description));
                     measures.push((source.topic.clone(), bound.measures));
                     changes.push(bound.has_changed);
@@ -128,8 +137,11 @@ impl Plan {
         }
         Ok(Self {
             job: job.to_owned(),
+            version: None,
             nodes: graph.nodes.clone(),
             first_partitions,
+            letters: graph.letters.clone(),
+            input_partitions,
             descriptions,
             #[cfg(feature = "kafka")]
             kafka_inputs: bindings.kafka_inputs(),
@@ -222,7 +234,9 @@ fn check_kafka(bindings: &Bindings) -> Result<()> {
     outputs.sort_by_key(|(topic, _)| *topic);
     for (at, (topic, output)) in outputs.iter().enumerate() {
         for (source, input) in &bindings.inputs {
+            // The job says in its redrive queue what it has refused.
             if let Input::Kafka(input) = input
+                && !is_internal(source)
                 && input.each().iter().any(|input| input.name() == output.name())
                 && input.cluster().shares_broker(output.cluster())
             {

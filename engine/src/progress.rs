@@ -46,6 +46,10 @@ pub struct Committed {
     pub records_in: u64,
     /// Records written to sinks, by topic, over all runs.
     pub records_out: Vec<(String, u64)>,
+    /// Dead letters that were neither redriven nor dropped, as far as the job was told, over all runs.
+    pub dead_letters: u64,
+    /// Since when there are some without a break.
+    pub dead_letters_since: Option<Timestamp>,
     /// Bad records, over all runs.
     pub bad: u64,
     /// Late records, over all runs.

@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use headwater_operators::{Batch, Message, Output, Progress, Timestamp};
 
 use crate::build::{Build, Gate};
+use crate::letters::Signature;
 use crate::report::Report;
 use crate::sink::{Chunk, SinkWriter};
 use crate::{DeadLetter, Error, Result};
@@ -26,6 +28,9 @@ pub(crate) struct Writer<T> {
     reports: Sender<Report>,
     gate: Rc<Gate>,
     dead_letters: DeadLetters,
+    signature: Arc<Signature>,
+    /// The last tick.
+    now: Timestamp,
     /// Records that were not written.
     refused: Rc<Cell<u64>>,
 }
@@ -42,13 +47,16 @@ impl<T: 'static> Writer<T> {
             reports: build.reports.clone(),
             gate: Rc::clone(&build.gate),
             dead_letters,
+            signature: Arc::clone(&build.signature),
+            now: Timestamp::MIN,
             refused,
         }
     }
 
     /// Counts what the writer has refused, and sends on what became of it.
     fn set_aside(&mut self) -> Result<()> {
-        let refused = self.writer.refused();
+        let mut refused = self.writer.refused();
+        refused.dead_letters.iter_mut().for_each(|letter| self.signature.sign(letter, self.now));
         self.refused.set(self.refused.get() + refused.records);
         match &mut self.dead_letters {
             Some(dead_letters) if !refused.dead_letters.is_empty() => {
@@ -88,7 +96,8 @@ impl<T: 'static> Output<Vec<T>> for Writer<T> {
                 self.gate.barriers.set(self.gate.barriers.get() + 1);
             }
             Message::End => self.gate.ends.set(self.gate.ends.get() + 1),
-            Message::Watermark(_) | Message::Idle | Message::Tick(_) | Message::Origin(..) => {}
+            Message::Tick(now) => self.now = now,
+            Message::Watermark(_) | Message::Idle | Message::Origin(..) => {}
         }
         match (&mut self.dead_letters, control) {
             (Some(dead_letters), Some(control)) => dead_letters.send(control),

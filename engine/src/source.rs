@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Error, Result};
+use crate::{Error, Received, Result};
 
 mod channel;
 mod files;
@@ -113,14 +113,31 @@ impl<T> Default for Polled<T> {
 }
 
 /// A record that could not be decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BadRecord {
     /// Where it stands within its partition: `orders.jsonl line 12 (byte 3045)`.
     pub place: String,
     /// Why it could not be decoded.
     pub cause: String,
+    /// What caused that, the nearest first.
+    pub causes: Vec<String>,
     /// Its bytes as they came.
     pub payload: Vec<u8>,
+    /// What a broker knows of it. Of a tombstone, which has no payload at all, the value is `None`.
+    pub received: Option<Box<Received<Option<()>>>>,
+}
+
+impl BadRecord {
+    /// One that stands at `place` and was refused with `error`.
+    pub fn new(place: String, error: &Error, payload: Vec<u8>) -> Self {
+        Self { place, cause: error.to_string(), causes: chain(error), payload, received: None }
+    }
+}
+
+/// What an error was caused by, the nearest first.
+pub(crate) fn chain(error: &Error) -> Vec<String> {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.map(ToString::to_string).collect()
 }
 
 /// A position that is a count of records; the start is 0.

@@ -3,16 +3,19 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use headwater_operators::{Activity, Batch, Message, Origin, Output, Progress, Timestamp};
 use headwater_state::Epoch;
 
-use crate::bad_record::{BadRecords, DeadLetter};
+use crate::bad_record::BadRecords;
 use crate::build::Build;
+use crate::graph::is_internal;
+use crate::letters::Signature;
 use crate::report::Counts;
 use crate::source::{Partition, Poll, Polled, Source};
-use crate::{Error, Result, clock};
+use crate::{DeadLetter, Error, Result, clock};
 
 /// A source on one worker, whatever its records are.
 pub(crate) trait SourceTask {
@@ -51,10 +54,16 @@ pub(crate) struct Reader<T> {
     records: Box<dyn Output<Vec<T>>>,
     dead_letters: Option<Box<dyn Output<Vec<DeadLetter>>>>,
     policy: BadRecords,
+    signature: Arc<Signature>,
+    /// The last tick.
+    now: Timestamp,
     admission: Arc<crate::admission::Admission>,
     board: Arc<crate::progress::Progress>,
     idle_after: Duration,
     ended_before: bool,
+    /// It is no input by itself: it ends when the others have.
+    follows: bool,
+    open_inputs: Arc<AtomicUsize>,
     ended: bool,
     counts: Counts,
 }
@@ -132,10 +141,14 @@ impl<T: Send + 'static> Reader<T> {
             records: outputs.0,
             dead_letters: outputs.1,
             policy,
+            signature: Arc::clone(&build.signature),
+            now: Timestamp::MIN,
             admission: Arc::clone(&build.admission),
             board: Arc::clone(&build.board),
             idle_after: build.idle_after,
             ended_before: build.ended_before,
+            follows: is_internal(topic),
+            open_inputs: Arc::clone(&build.open_inputs),
             ended: false,
             counts: Counts::default(),
         })
@@ -155,12 +168,15 @@ impl<T: Send + 'static> Reader<T> {
             return Ok(());
         }
         self.partitions[at].activity = activity;
+        if activity == Activity::Ended && !self.follows {
+            self.open_inputs.fetch_sub(1, Ordering::AcqRel);
+        }
         let origin = self.partitions[at].origin.clone();
         self.control(&Message::Origin(origin, activity))
     }
 
     fn send(&mut self, at: usize, polled: Polled<T>) -> Result<()> {
-        if self.ended_before {
+        if self.ended_before && !self.follows {
             return Err(Error::config(format!(
                 "{} has records beyond the end that the job had reached: all windows are closed; start over with \
                  `--fresh`, or give the new records to a job of their own",
@@ -175,7 +191,8 @@ impl<T: Send + 'static> Reader<T> {
         if !polled.bad.is_empty() {
             self.counts.bad += polled.bad.len() as u64;
             let name = Arc::clone(&self.partitions[at].origin.name);
-            let letters = self.policy.judge(&self.topic, &name, polled.bad)?;
+            let mut letters = self.policy.judge(&self.topic, &name, polled.bad)?;
+            letters.iter_mut().for_each(|letter| self.signature.sign(letter, self.now));
             if let Some(dead_letters) = &mut self.dead_letters {
                 let times = vec![Timestamp::MIN; letters.len()];
                 dead_letters.send(Message::Batch(Batch { credit: credit.clone(), ..Batch::new(letters, times) }))?;
@@ -191,6 +208,8 @@ impl<T: Send + 'static> Reader<T> {
 
     /// Polls one partition.
     fn poll_one(&mut self, at: usize, rows_max: usize) -> Result<Polling> {
+        // Asked before: what is appended while the last input ends is read.
+        let open_before = self.open_inputs.load(Ordering::Acquire);
         let mut polled = Polled { records: Vec::with_capacity(rows_max), ..Polled::default() };
         let poll = {
             let open = &mut self.partitions[at];
@@ -209,6 +228,10 @@ impl<T: Send + 'static> Reader<T> {
                 self.set_activity(at, Activity::Active)?;
                 self.partitions[at].due = Some(clock::now() + wait);
                 Ok(Polling::Nothing(wait))
+            }
+            Poll::Quiet if self.follows && open_before == 0 => {
+                self.set_activity(at, Activity::Ended)?;
+                Ok(Polling::Ended)
             }
             Poll::Quiet => {
                 let now = clock::now();
@@ -272,6 +295,7 @@ impl<T: Send + 'static> SourceTask for Reader<T> {
     }
 
     fn tick(&mut self, now: Timestamp) -> Result<()> {
+        self.now = now;
         self.control(&Message::Tick(now))
     }
 

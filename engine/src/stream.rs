@@ -11,16 +11,17 @@ use headwater_operators::{
 };
 use headwater_state::Key;
 
-use crate::bad_record::{BadRecords, DeadLetter};
+use crate::bad_record::BadRecords;
 use crate::binding::{Output as Binding, sink_for};
 use crate::build::Build;
 use crate::format::{Encode, Json};
 use crate::graph::{Edge, GraphRef, Node, OutputPort, Port, Role, SinkRole, erase, tee, typed};
 use crate::job::chain;
 use crate::keyed::KeyedStream;
+use crate::letters::{self, Redecode};
 use crate::sink::{Sink, move_aside};
 use crate::sink_task::Writer;
-use crate::{Error, Result, Topic};
+use crate::{DeadLetter, Error, Result, Topic};
 
 /// A stream of records. Verbs take it and give the next one; [`sink`](Self::sink) ends it. Where records are `Clone`,
 /// a clone of the stream is the same records once more.
@@ -115,7 +116,11 @@ impl<R: Records> Stream<R> {
     }
 
     /// Adds a step with one input and one output that keeps no state.
-    fn step<O, P>(self, verb: &'static str, make: impl Fn(&mut Build) -> Result<P> + Send + Sync + 'static) -> Stream<O>
+    pub(crate) fn step<O, P>(
+        self,
+        verb: &'static str,
+        make: impl Fn(&mut Build) -> Result<P> + Send + Sync + 'static,
+    ) -> Stream<O>
     where
         O: Records,
         P: Operator<R, O> + 'static,
@@ -205,12 +210,15 @@ impl<T: Send + 'static> Stream<Vec<T>> {
             self.mistake("`.on_bad_record(…)` must follow `source(…)` at once: only there records are decoded".into());
             return self;
         };
-        if let BadRecords::DeadLetter(topic) = &policy {
-            let edge = Edge { node: self.edge.node, output: 1 };
-            Stream::<Vec<DeadLetter>>::new(Rc::clone(&self.graph), edge).sink::<Json>(topic.clone());
-        }
-        *source.policy.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = policy;
-        self
+        crate::job::set_policy(&self, policy.clone());
+        let (BadRecords::DeadLetter(topic), Some(redecode)) = (policy, source.redecode.downcast_ref::<Redecode<T>>())
+        else {
+            return self;
+        };
+        let letters = Stream::new(Rc::clone(&self.graph), Edge { node: self.edge.node, output: 1 });
+        let (stream, again) = letters::into(self, &source.topic, Arc::clone(redecode));
+        letters.union(again).dead_letters(topic);
+        stream
     }
 
     /// Ends the stream in a topic.
@@ -268,8 +276,16 @@ impl<T: Send + 'static> Stream<Vec<T>> {
         };
         let node = self.graph.borrow_mut().add(node);
         if let Some(dead_letters) = too_large {
-            Stream::<Vec<DeadLetter>>::new(self.graph, Edge { node, output: 0 }).sink::<Json>(dead_letters);
+            Stream::<Vec<DeadLetter>>::new(self.graph, Edge { node, output: 0 }).dead_letters(dead_letters);
         }
+    }
+}
+
+impl Stream<Vec<DeadLetter>> {
+    /// Ends the stream in a topic of dead letters, which the command line looks into.
+    pub(crate) fn dead_letters(self, topic: Topic<DeadLetter>) {
+        self.graph.borrow_mut().letters.push(topic.name().to_owned());
+        self.sink::<Json>(topic);
     }
 }
 

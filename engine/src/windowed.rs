@@ -9,12 +9,12 @@ use headwater_operators::{
 };
 use headwater_state::Value;
 
-use crate::Topic;
 use crate::format::Encode;
 use crate::keyed::KeyedStream;
 use crate::late::LateSink;
 use crate::stream::Stream;
 use crate::window_node;
+use crate::{DeadLetter, Topic};
 
 /// A keyed stream in windows: says *where* in time rows are put together.
 #[must_use = "a stream that goes nowhere is an error: end it with `.sink(…)`"]
@@ -60,6 +60,32 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> WindowedStream<Vec<T>, G> {
     /// in any case.
     pub fn late<F: Encode<Late<T>>>(mut self, topic: Topic<Late<T>, F>) -> Self {
         self.late = Some(LateSink::new(topic));
+        self
+    }
+
+    /// The same as dead letters, in the format that all of them have. There is one such topic or one of [`late`](Self::late).
+    ///
+    /// ```
+    /// use headwater::prelude::*;
+    /// let job = Job::new("totals");
+    /// job.source(Topic::json::<(String, Timestamp)>("orders"))
+    ///     .event_time(|(_, at)| *at, Lateness::minutes(1))
+    ///     .key_by_ref(|(user, _)| user)
+    ///     .window(Tumbling::hours(1))
+    ///     .late_dead_letters(Topic::json("dead-letters"))
+    ///     .count()
+    ///     .on_close()
+    ///     .map(|pane| (pane.key, pane.value))
+    ///     .sink(Topic::json("totals"));
+    /// assert_eq!(job.output_topics(), ["dead-letters", "totals"]);
+    /// # job.check()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn late_dead_letters(mut self, topic: Topic<DeadLetter>) -> Self
+    where
+        T: serde::Serialize,
+    {
+        self.late = Some(LateSink::letters(topic));
         self
     }
 

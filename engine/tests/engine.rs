@@ -25,6 +25,8 @@ mod mistakes;
 mod outbox;
 #[path = "engine/process.rs"]
 mod process;
+#[path = "engine/redrive.rs"]
+mod redrive;
 #[path = "engine/restart.rs"]
 mod restart;
 #[path = "engine/scrape.rs"]

@@ -19,6 +19,8 @@ mod directories;
 mod faults;
 #[path = "kafka/hanging.rs"]
 mod hanging;
+#[path = "kafka/letters.rs"]
+mod letters;
 #[path = "kafka/metrics.rs"]
 mod metrics;
 #[path = "kafka/mistakes.rs"]

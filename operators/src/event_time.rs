@@ -154,17 +154,16 @@ impl<R: Records, F: Times<R>> EventTime<R, F> {
 
     fn batch(&mut self, mut batch: Batch<R>) -> Result<()> {
         let id = batch.origin;
+        if id == Origin::NOWHERE {
+            return self.put_back(batch);
+        }
         match self.partitions.get_mut(&id) {
             Some(partition) if partition.activity != Activity::Ended => partition.activity = Activity::Active,
             Some(partition) => return Err(Error::bug(format!("{} has ended and sent a batch", partition.name))),
             None => return Err(Error::bug(format!("origin {id} sent a batch before it was announced"))),
         }
         self.tell()?;
-        batch.times.clear();
-        self.times.times(&batch.records, &mut batch.times)?;
-        if batch.times.len() != batch.records.rows() {
-            return Err(Error::bug(format!("{} times for {} rows", batch.times.len(), batch.records.rows())));
-        }
+        self.set_times(&mut batch)?;
         self.cut(id, &batch.times);
         // From the back, so that every row moves at most once.
         let mut tails = Vec::with_capacity(self.cuts.len());
@@ -178,6 +177,23 @@ impl<R: Records, F: Times<R>> EventTime<R, F> {
             self.send_rows(tail)?;
         }
         self.tell()
+    }
+
+    fn set_times(&self, batch: &mut Batch<R>) -> Result<()> {
+        batch.times.clear();
+        self.times.times(&batch.records, &mut batch.times)?;
+        if batch.times.len() != batch.records.rows() {
+            return Err(Error::bug(format!("{} times for {} rows", batch.times.len(), batch.records.rows())));
+        }
+        Ok(())
+    }
+
+    /// Rows that come from no partition: they have their times, and no say in the watermark.
+    fn put_back(&mut self, mut batch: Batch<R>) -> Result<()> {
+        self.set_times(&mut batch)?;
+        self.send_rows(batch)?;
+        // Whoever gets a batch takes this input for one that speaks again.
+        if self.idle { self.next.send(Message::Idle) } else { Ok(()) }
     }
 
     fn send_rows(&mut self, batch: Batch<R>) -> Result<()> {
@@ -207,7 +223,10 @@ impl<R: Records, F: Times<R>> EventTime<R, F> {
 
     fn note(&self) {
         if !self.partitions.is_empty() {
-            self.local.set_gauge("watermark", &self.operator, self.sent.as_micros());
+            // What may still be put back by hand keeps nobody waiting.
+            let is_over = self.partitions.values().all(|partition| partition.activity == Activity::Ended);
+            let reached = if is_over { Timestamp::MAX } else { self.sent };
+            self.local.set_gauge("watermark", &self.operator, reached.as_micros());
         }
         for partition in self.partitions.values() {
             self.local.note(Note {

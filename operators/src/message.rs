@@ -51,6 +51,11 @@ pub struct Origin {
     pub name: Arc<str>,
 }
 
+impl Origin {
+    /// The id of what comes from no source partition, and so moves no watermark: what is put back by hand.
+    pub const NOWHERE: u32 = u32::MAX;
+}
+
 /// Whether a source partition has records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {

@@ -243,7 +243,7 @@ impl RunFlags {
     }
 }
 
-/// The whole command line: `run`, which is also what is meant without a word, and `explain`.
+/// The whole command line: `run`, which is also what is meant without a word, `explain` and `dead-letters`.
 ///
 /// # Errors
 /// `Config` where a flag of the job's own has the name of one of ours.
@@ -263,7 +263,7 @@ pub(super) fn command<A: Args>(name: &str, program: &str) -> Result<Command> {
             )));
         }
     }
-    let with_own = |name| A::augment_args(Command::new(name).next_help_heading("Options of this job"));
+    let with_own = |name: &'static str| A::augment_args(Command::new(name).next_help_heading("Options of this job"));
     let run = |name| RunFlags::augment_args(with_own(name));
     let explain = BindFlags::augment_args(with_own("explain"));
     // Augmenting sets `about` from the flags' own doc comments, so ours comes after it.
@@ -272,6 +272,7 @@ pub(super) fn command<A: Args>(name: &str, program: &str) -> Result<Command> {
         .about(format!("{name}: a Headwater pipeline"))
         .after_help(examples(program))
         .subcommand(run("run").about("Run the job; the same without the word"))
+        .subcommand(super::dead_letters::command(with_own))
         .subcommand(explain.about("Show the job's steps, keys, windows and tables"))
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true)
@@ -286,7 +287,8 @@ fn examples(program: &str) -> String {
          {program} --input 'data/*.jsonl' --output results.jsonl\n  \
          {program} --input orders=orders.jsonl --output alerts=- --for 10s\n  \
          {program} --brokers localhost:9092 --output kafka:results\n  \
-         {program} explain"
+         {program} explain\n  \
+         {program} dead-letters list --output dead-letters=dead-letters.jsonl"
     )
 }
 

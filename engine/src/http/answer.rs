@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::encoding::text;
 
 use super::metrics;
-use crate::graph::{Role, TakeMeasures};
+use crate::graph::{Role, TakeMeasures, is_internal};
 use crate::plan::Plan;
 use crate::progress::{Phase, Progress};
 use crate::run::Control;
@@ -44,7 +44,7 @@ impl Subject {
 
     pub fn watch(&self, plan: &Plan) {
         let sink = |role: &Role| if let Role::Sink(sink) = role { Some(sink.topic.clone()) } else { None };
-        let sinks = plan.nodes.iter().filter_map(|node| sink(&node.role)).collect();
+        let sinks = plan.nodes.iter().filter_map(|node| sink(&node.role)).filter(|topic| !is_internal(topic)).collect();
         let watched = Watched { measures: plan.measures.clone(), sinks };
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = watched;
     }

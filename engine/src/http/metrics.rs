@@ -89,6 +89,12 @@ impl Page<'_> {
         self.gauge("last_commit_seconds", "How long the last commit took", last.commit_time.as_secs_f64())?;
         self.gauge("epoch_changed_bytes", "Bytes of state that the last epoch changed", last.changed_bytes)?;
         self.gauge("epoch_changed_rows", "Values of tables that the last epoch changed", last.changed_rows)?;
+        let help = "Dead letters that were neither redriven nor dropped";
+        self.gauge("dead_letters", help, last.dead_letters)?;
+        let since =
+            last.dead_letters_since.map_or(0, |since| clock::wall().as_micros().saturating_sub(since.as_micros()));
+        let help = "How long there have been dead letters that nothing was done about";
+        self.gauge("dead_letters_waiting_seconds", help, since as f64 / 1e6)?;
         self.gauge("open_windows", "Windows that are open, over all operators", last.open_windows)?;
         self.gauge("state_memory_bytes", "State in memory", last.state_bytes)?;
         // At either end of time it says nothing: before the first record, and behind the last.

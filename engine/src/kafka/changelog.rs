@@ -155,6 +155,10 @@ impl SharedLog for Changelog {
         Arc::clone(&self.transactions) as crate::sink::Transaction
     }
 
+    fn instance(&self) -> Option<String> {
+        Some(self.session.instance().to_owned())
+    }
+
     fn check(&self) -> Result<()> {
         self.session.membership.check(self.term)
     }

@@ -1,15 +1,18 @@
-//! The topics that a job has for itself: `J.state`, its changelog, and `J.lock`, over which its instances agree who is
-//! the active one.
+//! The topics that a job has for itself: `J.state`, its changelog, `J.lock`, over which its instances agree who is the
+//! active one, and `J.redrive`, by which dead letters come back.
 
 use rdkafka::admin::{NewTopic, TopicReplication};
 
 use super::admin::Admin;
+use super::client::Client;
 use super::config::Kafka;
 use super::errors::{create_by_hand, topic_error};
+use super::plain::Plain;
+use crate::sink::{Outgoing, Produce as _};
 use crate::{Error, Result};
 
 /// A topic's name has at most 249 letters, the longest ending among them.
-const JOB_NAME_MAX: usize = 249 - ".state".len();
+const JOB_NAME_MAX: usize = 249 - ".redrive".len();
 
 /// Makes a topic where there is none. Whether there was none.
 fn create(kafka: &Kafka, admin: &Admin, topic: &str, partitions: i32, config: &[(&str, &str)]) -> Result<bool> {
@@ -28,7 +31,7 @@ pub(crate) fn check_job_name(job: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!(
-        "the job's name has {} letters, and {job}.state would be too long for the name of a Kafka topic; give it one of at \
+        "the job's name has {} letters, and {job}.redrive would be too long for the name of a Kafka topic; give it one of at \
          most {JOB_NAME_MAX}",
         job.len()
     )))
@@ -62,3 +65,51 @@ pub(super) fn ensure(kafka: &Kafka, admin: &Admin, state: &str, lock: &str, shar
     }
     admin.partitions(state)
 }
+
+/// Makes the topic by which dead letters come back where it is missing, and gives its name. It is the audit, too, so nothing
+/// of it is deleted.
+///
+/// # Errors
+/// `Config` where an option is wrong or it may not be made; `Unavailable` where no broker answers.
+pub(crate) fn redrive_topic(kafka: &Kafka, job: &str) -> Result<String> {
+    check_job_name(job)?;
+    let topic = format!("{job}.redrive");
+    Client::reach(kafka)?;
+    let admin = Admin::new(kafka)?;
+    create(
+        kafka,
+        &admin,
+        &topic,
+        1,
+        &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")],
+    )?;
+    admin.partitions(&topic)?;
+    Ok(topic)
+}
+
+/// Appends records to a topic, one after the other.
+pub(crate) struct Appender {
+    plain: Plain,
+    topic: String,
+}
+
+impl Appender {
+    /// # Errors
+    /// `Config` where an option is wrong.
+    pub fn new(kafka: &Kafka, topic: String) -> Result<Self> {
+        Ok(Self { plain: Plain::new(kafka, RECORD_BYTES_MAX)?, topic })
+    }
+
+    /// Appends a record, and waits until the brokers have it.
+    ///
+    /// # Errors
+    /// As [`Produce::send`](crate::sink::Produce::send).
+    pub fn append(&self, value: &[u8]) -> Result<()> {
+        let (topic, value) = (self.topic.as_str(), Some(value));
+        self.plain.send(&Outgoing { topic, key: None, value, headers: &[], timestamp: None })?;
+        self.plain.flush()
+    }
+}
+
+/// What brokers take unless they were told otherwise.
+const RECORD_BYTES_MAX: usize = 1_000_000;

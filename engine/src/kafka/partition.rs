@@ -15,7 +15,7 @@ use super::source::check_offset;
 use super::watch::Leader;
 use crate::format::{Decode, Header, RawRecord};
 use crate::source::{BadRecord, Partition, Poll, Polled};
-use crate::{Error, Kind, Result, clock};
+use crate::{Error, Kind, Received, Result, clock};
 
 /// How soon to look again where a fetch is under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -258,7 +258,16 @@ impl Delivered<'_> {
         match error.kind() {
             Kind::Record => {
                 let payload = self.value().unwrap_or_default().to_vec();
-                Ok(BadRecord { place, cause: error.to_string(), payload })
+                let received = Box::new(Received {
+                    value: self.value().map(drop),
+                    key: self.key().map(<[u8]>::to_vec),
+                    headers: self.headers(),
+                    timestamp: self.timestamp(),
+                    topic: Arc::clone(self.topic),
+                    partition: self.partition,
+                    offset: self.offset(),
+                });
+                Ok(BadRecord { received: Some(received), ..BadRecord::new(place, &error, payload) })
             }
             _ => Err(error.within(place)),
         }

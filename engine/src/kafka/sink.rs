@@ -10,12 +10,11 @@ use super::output_topic::{Found, client_record_bytes_max, find};
 use super::plain::Plain;
 use super::position::Identity;
 use super::rows::{Encoded, Mark, Rows};
-use crate::bad_record::{DeadLetter, cut_dead_letter, shortened};
+use crate::bad_record::shortened;
 use crate::fields::Fields;
 use crate::format::{Encode, Header};
 use crate::sink::{Chunk, Refused, Sink, SinkCommitter, SinkWriter, Transaction, another};
-use crate::source::BadRecord;
-use crate::{BadRecords, Error, Result, Topic};
+use crate::{BadRecords, DeadLetter, Error, Result, Topic};
 
 /// What a batch of one record takes beside key, value and headers, at most; and each header beside name and value.
 const BATCH_OVERHEAD: usize = 61;
@@ -204,15 +203,15 @@ impl<T, F: Encode<T>> Writer<T, F> {
         let bytes = size(value.len(), rows, mark);
         if bytes > self.record_bytes_max {
             let key = has_key.then(|| rows.key_from(mark));
-            self.refuse(bytes, key, value)?;
+            self.refuse(bytes, (key, rows.headers_from(mark), value))?;
             return Ok(None);
         }
         Ok(Some(Encoded { value: start..values.len(), has_key, is_tombstone, timestamp }))
     }
 
-    fn refuse(&mut self, bytes: usize, key: Option<&[u8]>, value: &[u8]) -> Result<()> {
+    fn refuse(&mut self, bytes: usize, record: (Option<&[u8]>, &[Header], &[u8])) -> Result<()> {
         let (limit, kafka_topic) = (self.record_bytes_max, &self.kafka_topic);
-        let key = key.map_or_else(|| "no key".to_owned(), |key| format!("key {}", shortened(key)));
+        let key = record.0.map_or_else(|| "no key".to_owned(), |key| format!("key {}", shortened(key)));
         let cause = format!(
             "a record of {bytes} bytes with {key} is too large for Kafka topic {kafka_topic}, which takes {limit}"
         );
@@ -223,12 +222,12 @@ impl<T, F: Encode<T>> Writer<T, F> {
                  `.too_large(BadRecords::Skip)` or `::DeadLetter(topic)`"
             ))),
             BadRecords::Skip => {
-                tracing::warn!(record = shortened(value), "skipped: {cause}");
+                tracing::warn!(record = shortened(record.2), "skipped: {cause}");
                 Ok(())
             }
             BadRecords::DeadLetter(_) => {
-                let record = BadRecord { place: format!("output, {key}"), cause, payload: value.to_vec() };
-                let letter: DeadLetter = cut_dead_letter(&self.topic, &format!("Kafka topic {kafka_topic}"), record);
+                let (partition, place) = (format!("Kafka topic {kafka_topic}"), format!("output, {key}"));
+                let letter = DeadLetter::too_large(&self.topic, partition, (place, cause), record);
                 self.refused.dead_letters.push(letter);
                 Ok(())
             }

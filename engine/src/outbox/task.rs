@@ -11,6 +11,7 @@ use super::courier::Parcel;
 use super::dispatcher::Dispatcher;
 use crate::admission::Hold;
 use crate::build::{Build, Gate};
+use crate::letters::Signature;
 use crate::report::Report;
 use crate::sink::Chunk;
 use crate::{DeadLetter, Error, Result};
@@ -36,6 +37,9 @@ pub(super) struct Task<T> {
     /// Attempts of a process that is gone; settled once the time is known.
     lost: Vec<(u64, u32)>,
     ticked: bool,
+    /// The last tick.
+    now: Timestamp,
+    signature: Arc<Signature>,
     ended: bool,
     told_end: bool,
 }
@@ -67,6 +71,8 @@ impl<T: Value + Sync> Task<T> {
             delivered: 0,
             lost,
             ticked: false,
+            now: Timestamp::MIN,
+            signature: Arc::clone(&build.signature),
             ended: false,
             told_end: false,
         })
@@ -102,8 +108,9 @@ impl<T: Value + Sync> Task<T> {
                 None => tracing::info!(outbox, lane, "somebody answers again"),
             }
         }
-        let dead: Vec<DeadLetter> =
-            self.outbox.take_dead().into_iter().map(|dead| dead_letter(&self.id, dead)).collect();
+        let dead = self.outbox.take_dead().into_iter().map(|dead| dead_letter(&self.id, dead));
+        let mut dead: Vec<DeadLetter> = dead.collect();
+        dead.iter_mut().for_each(|letter| self.signature.sign(letter, self.now));
         if !dead.is_empty() {
             let times = vec![Timestamp::MIN; dead.len()];
             self.dead_letters.send(Message::Batch(Batch::new(dead, times)))?;
@@ -165,6 +172,7 @@ impl<T: Value + Sync> Output<Vec<T>> for Task<T> {
             }
             Message::Tick(now) => {
                 self.outbox.tick(now);
+                self.now = now;
                 self.ticked = true;
                 self.go_on()?;
             }
@@ -181,12 +189,6 @@ impl<T: Value + Sync> Output<Vec<T>> for Task<T> {
 
 fn dead_letter(outbox: &str, dead: Dead) -> DeadLetter {
     tracing::warn!(outbox, item = dead.idempotency_key, attempts = dead.attempts, error = %dead.failure, "not delivered");
-    DeadLetter {
-        topic: outbox.to_owned(),
-        partition: format!("outbox {outbox}"),
-        place: format!("item {}, after {} attempts", dead.idempotency_key, dead.attempts),
-        error: dead.failure.to_string(),
-        payload: Some(dead.item),
-        payload_hex: None,
-    }
+    let of = (outbox, dead.seq, dead.idempotency_key.as_str());
+    DeadLetter::failed_delivery(of, dead.item.into_bytes(), &dead.failure, (dead.attempts, dead.first, dead.last))
 }

@@ -163,7 +163,7 @@ fn too_long(line: &Line<'_>) -> Error {
 fn bad_record(line: &Line<'_>, error: Error) -> Result<BadRecord> {
     let place = format!("{} line {} (byte {})", line.path, line.number, line.offset);
     match error.kind() {
-        Kind::Record => Ok(BadRecord { place, cause: error.to_string(), payload: line.bytes.to_vec() }),
+        Kind::Record => Ok(BadRecord::new(place, &error, line.bytes.to_vec())),
         _ => Err(error.within(place)),
     }
 }

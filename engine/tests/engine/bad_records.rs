@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use headwater::LetterKind;
 use headwater::prelude::*;
 
 const INPUT: &str = "1\n2\nthree\n4\n\"five\"\n";
@@ -10,7 +11,7 @@ fn job(policy: Option<BadRecords>) -> (Job, tempfile::TempDir, Captured<u64>) {
     let directory = tempfile::tempdir().unwrap();
     let input = directory.path().join("numbers.jsonl");
     fs::write(&input, INPUT).unwrap();
-    let job = Job::new("numbers");
+    let job = Job::new("numbers").version("1.2.3");
     let source = job.source(Topic::json::<u64>("numbers"));
     match policy {
         Some(policy) => source.on_bad_record(policy).sink(Topic::json("out")),
@@ -52,7 +53,8 @@ fn dead_letters_say_where_they_came_from_and_why() {
     let (job, _directory, out) = job(Some(BadRecords::DeadLetter(Topic::json("dead-letters"))));
     let dead = Captured::<DeadLetter>::new();
     job.bind_output("dead-letters", Output::of(dead.clone()));
-    job.run(&options(), &Control::default()).unwrap();
+    let options = RunOptions { instance: Some("left".to_owned()), ..options() };
+    job.run(&options, &Control::default()).unwrap();
     assert_eq!(out.records(), [1, 2, 4]);
     let dead = dead.take();
     assert_eq!(dead.len(), 2);
@@ -60,4 +62,47 @@ fn dead_letters_say_where_they_came_from_and_why() {
     assert!(dead[0].place.ends_with("numbers.jsonl line 3 (byte 4)"), "{}", dead[0].place);
     assert_eq!(dead[0].payload.as_deref(), Some("three"));
     assert!(dead[1].error.contains("invalid type: string \"five\", expected u64"), "{}", dead[1].error);
+    for letter in &dead {
+        assert_eq!((letter.kind, letter.error_type.as_str(), letter.attempts), (LetterKind::BadRecord, "decode", 1));
+        assert_eq!((letter.operator(), letter.job.as_str()), ("numbers", "numbers"));
+        assert_eq!((letter.version.as_deref(), letter.instance.as_deref()), (Some("1.2.3"), Some("left")));
+        assert!(letter.first_attempt.is_some() && letter.first_attempt == letter.last_attempt);
+    }
+    assert_ne!(dead[0].id, dead[1].id);
+}
+
+#[test]
+fn a_record_that_is_late_is_a_dead_letter_of_its_window() {
+    let job = Job::new("visits");
+    let at = |seconds| Timestamp::from_seconds(seconds);
+    job.source(Topic::json::<(String, Timestamp)>("visits"))
+        .event_time(|(_, at)| *at, Lateness::seconds(1))
+        .key_by_ref(|(user, _)| user)
+        .window(Tumbling::minutes(1))
+        .id("visits a minute")
+        .late_dead_letters(Topic::json("dead-letters"))
+        .count()
+        .on_close()
+        .map(|pane| (pane.key, pane.value))
+        .sink(Topic::json("totals"));
+    let visits = [("ann", 10), ("ann", 100), ("bob", 20), ("ann", 101)];
+    let visits = visits.map(|(user, seconds)| (user.to_owned(), at(seconds)));
+    job.bind_input("visits", Input::of(Rows::new(visits.to_vec())));
+    let (dead, totals) = (Captured::<DeadLetter>::new(), Captured::<(String, u64)>::new());
+    job.bind_output("dead-letters", Output::of(dead.clone()));
+    job.bind_output("totals", Output::of(totals.clone()));
+    job.run(&options(), &Control::default()).unwrap();
+    let [letter] = &dead.take()[..] else { panic!("one letter") };
+    assert_eq!(
+        (letter.kind, letter.operator(), letter.job.as_str()),
+        (LetterKind::LateRecord, "visits a minute", "visits")
+    );
+    assert_eq!(letter.payload.as_deref(), Some("[\"bob\",\"1970-01-01T00:00:20Z\"]"));
+    assert_eq!(letter.place, "window 1970-01-01T00:00:00Z to 1970-01-01T00:01:00Z, time 1970-01-01T00:00:20Z");
+    assert!(
+        letter.error.starts_with("its window had closed: the watermark was 1970-01-01T00:01:39Z"),
+        "{}",
+        letter.error
+    );
+    assert!(letter.last_attempt.is_some() && letter.id.starts_with("visits a minute-"));
 }

@@ -335,3 +335,35 @@ fn an_outbox_that_cannot_deliver_is_refused_before_anything_runs() {
     assert!(refusal(|outbox| outbox.bound(0)).contains("bound"));
     assert_eq!(FailureKind::Permanent, Failure::permanent("x").kind);
 }
+
+#[test]
+fn a_dead_letter_that_is_redriven_is_delivered_once_by_its_outbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let deliver = |receiver: &Receiver| {
+        let job = Job::new("letters");
+        job.source(Topic::lines::<String>("items")).deliver(Outbox::new("post", receiver.clone()).retry(quick()));
+        job.bind_input("items", Input::of(Rows::new(vec!["one".to_owned(), "two".to_owned()])));
+        job
+    };
+    let options = || RunOptions { state: Some(state.clone()), ..options() };
+    let closed = Receiver::new(|item, _| if item == "two" { Err(Failure::permanent("closed")) } else { Ok(()) });
+    deliver(&closed).run(&options(), &Control::default()).unwrap();
+    let text = std::fs::read_to_string(state.join("post.dead-letters.jsonl")).unwrap();
+    let letter: DeadLetter = serde_json::from_str(&text).unwrap();
+    assert_eq!((letter.operator(), letter.error_type.as_str(), letter.attempts), ("post", "permanent", 1));
+    assert!(letter.first_attempt.is_some() && letter.job == "letters");
+
+    let open = Receiver::new(|_, _| Ok(()));
+    let call = |words: &[&str]| {
+        let state = ["--state", state.to_str().unwrap()];
+        let code = deliver(&open).main_from([&["letters", "dead-letters"], words, &state].concat());
+        format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS)
+    };
+    assert!(call(&["redrive", "--operator", "post"]));
+    assert!(!call(&["redrive", &letter.id]), "it was redriven before");
+    for _ in 0..2 {
+        deliver(&open).run(&options(), &Control::default()).unwrap();
+        assert_eq!(open.items(), ["two"]);
+    }
+}

@@ -64,6 +64,7 @@ fn a_bad_record_says_where_it_stands() {
         place: format!("{path} {place}"),
         cause: cause.into(),
         payload: payload.into(),
+        ..BadRecord::default()
     };
     let expected = [
         bad("line 3 (byte 5)", "expected value at column 2", "[x]"),

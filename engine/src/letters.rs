@@ -1,0 +1,18 @@
+//! Dead letters: what could not be processed, kept with where it came from and why, looked at by the command line, and
+//! put back into the operator that failed.
+
+pub(crate) mod audit;
+mod bind;
+pub(crate) mod event;
+mod kept;
+mod letter;
+pub(crate) mod look;
+pub(crate) mod queue;
+mod signature;
+mod way_back;
+
+pub(crate) use bind::{Place, bind};
+pub(crate) use kept::Kept;
+pub use letter::{DeadLetter, LetterHeader, LetterKind, LetterOrigin};
+pub(crate) use signature::Signature;
+pub(crate) use way_back::{Redecode, SETTLED, WayBack, into, refusal};
