@@ -286,10 +286,9 @@ where
 
     fn tick(&mut self, now: Timestamp, out: &mut dyn Output<Vec<P::Output>>) -> Result<Progress> {
         // The clock goes on after the end, for those who deliver; nothing may follow the end.
-        if self.ended {
-            return Ok(self.pending());
+        if !self.ended {
+            self.step.now = self.step.now.max(now);
         }
-        self.step.now = self.step.now.max(now);
         self.piece(out)
     }
 
