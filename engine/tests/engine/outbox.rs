@@ -1,4 +1,5 @@
 //! Outboxes: what is delivered, how often, and what becomes of the rest.
+#![allow(clippy::disallowed_methods, reason = "a throttle is measured by the clock")]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,8 +15,10 @@ struct Receiver(Arc<Inner>);
 
 struct Inner {
     attempts: Mutex<Vec<(Instant, Attempt<String>)>>,
-    answer: Box<dyn Fn(&str, usize) -> Result<(), Failure> + Send + Sync>,
+    answer: Box<Answer>,
 }
+
+type Answer = dyn Fn(&str, usize) -> Result<(), Failure> + Send + Sync;
 
 impl Receiver {
     fn new(answer: impl Fn(&str, usize) -> Result<(), Failure> + Send + Sync + 'static) -> Self {

@@ -88,7 +88,8 @@ impl World {
             let policy =
                 OutboxPolicy { retry: Retry::schedule([0, 1, 2].map(Duration::from_secs)), ..OutboxPolicy::default() };
             // Every third item is ordered among those of its kind.
-            let order = |item: &u32| Text::from(if item % 3 == 0 { "thirds".to_owned() } else { item.to_string() });
+            let order =
+                |item: &u32| Text::from(if item.is_multiple_of(3) { "thirds".to_owned() } else { item.to_string() });
             let naming = Naming { order: Some(Arc::new(order)), ..Naming::new("job") };
             let mut outbox = OutboxState::open("post", policy, naming, local)?;
             let lost = outbox.under_way()?;
@@ -168,7 +169,7 @@ impl World {
             assert!(dead == 1 || self.delivered.contains(item), "item {item} is lost");
         }
         // Of ordered items a later one is sent for the first time after the earlier ones for the last time.
-        let thirds: Vec<u32> = self.order.iter().copied().filter(|item| item % 3 == 0).collect();
+        let thirds: Vec<u32> = self.order.iter().copied().filter(|item| item.is_multiple_of(3)).collect();
         assert!(thirds.is_sorted(), "out of order: {thirds:?}");
     }
 }
