@@ -5,7 +5,7 @@
 //!         --loyalty http://localhost:8083/points --page http://localhost:8084/page --per-second 20
 //!
 //! Each step has an outbox of its own, so that where the payment service is away, stock is reserved all the same, and the
-//! charges wait. A step that fails is tried ten times; then a person is told, and the order is in the dead letters with
+//! charges wait (until 100,000 of them do: then the input pauses). A step that fails is tried ten times; then a person is told, and the order is in the dead letters with
 //! all that is known. However many orders come at once, a service gets no more than `--per-second` of them. What became
 //! of an order before is no concern of the statistics: they are one more use of the same stream, and whoever places
 //! orders knows nothing of any of this.
@@ -81,7 +81,7 @@ fn job(flags: &Flags) -> Job {
     let failed = orders.clone().deliver_or_else(step("stock", &flags.stock));
     let failed = failed.union(orders.clone().deliver_or_else(step("payment", &flags.payment)));
     let failed = failed.union(orders.clone().deliver_or_else(step("loyalty", &flags.loyalty)));
-    failed.clone().sink(Topic::json("failed-orders"));
+    failed.clone().dead_letters(Topic::json("failed-orders"));
     failed.map(page).deliver(Outbox::new("page", Webhook::to(&flags.page)));
 
     orders

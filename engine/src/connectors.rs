@@ -77,7 +77,14 @@ pub trait Connector<T>: Send + Sync + 'static {
         String::new()
     }
 
-    /// Delivers an item. Dropped where it takes longer than the outbox allows.
+    /// Items for which this is the same are delivered one after the other, unless the outbox says otherwise: an alert
+    /// does not resolve before it has fired.
+    fn order(&self, item: &T) -> Option<String> {
+        let _ = item;
+        None
+    }
+
+    /// Delivers an item. It must not block: all attempts of an outbox share a thread. Dropped where it takes longer than the outbox allows.
     ///
     /// # Errors
     /// What becomes of the item then is the [`Failure`]'s kind.

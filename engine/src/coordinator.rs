@@ -20,6 +20,8 @@ use crate::{Error, Result, clock};
 const LOOK_UP: Duration = Duration::from_millis(50);
 /// Committed blocks wait at most this long before they are written to the tables.
 const LAG_TIME_MAX: Duration = Duration::from_secs(30);
+/// A run that is asked to stop waits so long for what outboxes have begun.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How many of the last written records the live view keeps.
 const RECENT_MAX: usize = 50;
 
@@ -190,9 +192,11 @@ impl Coordinator<'_> {
 
     /// Waits for what sinks have begun. Whether one has something to commit.
     fn linger(&mut self) -> bool {
+        let deadline = clock::now() + PATIENCE;
+        self.sinks.iter_mut().for_each(|sink| sink.committer.close());
         let mut any = false;
         for sink in &mut self.sinks {
-            any |= sink.committer.linger();
+            any |= sink.committer.linger(deadline);
         }
         any
     }
@@ -237,7 +241,10 @@ impl Coordinator<'_> {
         blocks.sort_by_key(|block| block.shard);
         for sink in &mut self.sinks {
             let length = sink.committer.prepare().map_err(|error| error.within(format!("write {}", sink.topic)))?;
-            record.sinks.insert(sink.topic.clone(), length);
+            // What has no place to find again is not remembered: an outbox may have the name of a topic.
+            if !length.is_empty() {
+                record.sinks.insert(sink.topic.clone(), length);
+            }
         }
         let is_due = self.rotation.as_ref().is_some_and(|rotation| rotation.log.is_due());
         let has_written = self.rotation.is_some() && !self.written.is_empty();

@@ -238,15 +238,25 @@ impl Graph {
     }
 
     fn check_topics(&self, mistakes: &mut Vec<String>) {
-        let mut seen = HashMap::new();
+        let (mut seen, mut outboxes) = (HashMap::new(), Vec::new());
         for node in &self.nodes {
             let (topic, what, remedy) = match &node.role {
                 Role::Source(role) => (&role.topic, "read by two sources", "clone the stream instead"),
                 Role::Sink(role) => (&role.topic, "written by two sinks", "unite the streams with `.union(…)` first"),
-                Role::Outbox(_) | Role::Step => continue,
+                Role::Outbox(role) => {
+                    outboxes.push(&role.id);
+                    continue;
+                }
+                Role::Step => continue,
             };
             if seen.insert((what, topic), ()).is_some() {
                 mistakes.push(format!("topic `{topic}` is {what}: {remedy}"));
+            }
+        }
+        for outbox in outboxes {
+            // A dead letter that comes back would go to both, and figures would be of both.
+            if seen.keys().any(|(_, topic)| *topic == outbox) {
+                mistakes.push(format!("outbox `{outbox}` has the name of a topic of the job: give it another"));
             }
         }
     }

@@ -148,9 +148,20 @@ impl Job {
         self.graph.borrow().nodes.iter().filter_map(topics).collect()
     }
 
-    /// What is not delivered goes beside the state, unless it is said where.
+    /// What is not delivered goes beside the state, or to Kafka where other outputs do, unless it is said where.
     fn bind_dead_letters(&self, bindings: &mut Bindings, state: Option<&Path>) {
+        #[cfg(feature = "kafka")]
+        let cluster = bindings.outputs.values().find_map(|output| match output {
+            Output::Kafka(output) => Some(output.cluster().clone()),
+            _ => None,
+        });
         for topic in self.outbox_dead_letters() {
+            // Where commits are in Kafka, another instance must find what this one has written.
+            #[cfg(feature = "kafka")]
+            if let Some(cluster) = &cluster {
+                bindings.outputs.entry(topic.clone()).or_insert_with(|| Output::Kafka(cluster.output(&topic)));
+                continue;
+            }
             let beside = || state.map_or(Output::Nowhere, |state| Output::File(state.join(format!("{topic}.jsonl"))));
             bindings.outputs.entry(topic.clone()).or_insert_with(beside);
         }

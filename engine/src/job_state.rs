@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_state::{BlockLog, Epoch, MemoryStore, ReplayLog, Store, recover};
 
@@ -26,6 +27,9 @@ pub(crate) trait SharedLog: BlockLog {
     /// # Errors
     /// `Fenced` where it is not.
     fn check(&self) -> Result<()>;
+
+    /// For how long after a commit was begun this process surely is: half of the time after which another takes over.
+    fn owned_for(&self) -> Duration;
 
     /// Whether a commit is due although nothing has changed.
     fn is_due(&self) -> bool;

@@ -58,6 +58,7 @@ mod worker;
 #[doc = include_str!("../../docs/guide.md")]
 #[doc = include_str!("../../docs/alerts.md")]
 #[doc = include_str!("../../docs/dead-letters.md")]
+#[doc = include_str!("../../docs/delivery.md")]
 #[cfg_attr(feature = "alertmanager", doc = include_str!("../../docs/alertmanager.md"))]
 #[cfg_attr(feature = "email", doc = include_str!("../../docs/email.md"))]
 #[cfg_attr(feature = "pagerduty", doc = include_str!("../../docs/pagerduty.md"))]

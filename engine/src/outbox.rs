@@ -19,7 +19,7 @@ use crate::{DeadLetter, Error, Result, Stream, Topic};
 use courier::Courier;
 pub(crate) use dispatcher::Ownership;
 use dispatcher::{Dispatcher, Limits};
-use task::Task;
+use task::{Task, WINDOW_MAX};
 
 /// Where items wait until a [`Connector`] has delivered them: an outbox.
 ///
@@ -135,7 +135,7 @@ impl<T: 'static, C: Connector<T>> Outbox<T, C> {
     /// one when the one before is delivered, or dead.
     #[must_use]
     pub fn in_order_by<N: Into<Text>>(mut self, order: impl Fn(&T) -> N + Send + Sync + 'static) -> Self {
-        self.naming.order = Some(Arc::new(move |item| order(item).into()));
+        self.naming.order = Some(Arc::new(move |item| Some(order(item).into())));
         self
     }
 
@@ -155,6 +155,7 @@ impl<T: 'static, C: Connector<T>> Outbox<T, C> {
 
     fn mistake(&self) -> Option<&'static str> {
         match self.limits {
+            Limits { concurrency, .. } if concurrency > WINDOW_MAX => Some("it makes more than 4,096 attempts at once"),
             Limits { concurrency: 0, .. } => Some("it makes 0 attempts at once"),
             Limits { timeout: Duration::ZERO, .. } => Some("its attempts may take no time"),
             _ => self.policy.mistake(),
@@ -224,7 +225,9 @@ impl<T: Value + Sync, C: Connector<T>> Outbox<T, C> {
         let Self { connector, policy, mut naming, limits, .. } = self;
         let connector = Arc::new(connector);
         let lanes = Arc::clone(&connector);
+        let orders = Arc::clone(&connector);
         naming.lane = Arc::new(move |item| Text::from(lanes.lane(item)));
+        naming.order = naming.order.or_else(|| Some(Arc::new(move |item| orders.order(item).map(Text::from))));
         let post = Arc::new(Post { id: id.clone(), connector, limits, dispatcher: OnceLock::new() });
         Node {
             id: id.clone(),

@@ -1,6 +1,7 @@
 //! What a topic is written to, and when that becomes visible.
 
 use std::any::Any;
+use std::time::Instant;
 
 use headwater_operators::Timestamp;
 
@@ -114,9 +115,12 @@ pub trait SinkCommitter: Send {
     /// `Unavailable` where it cannot.
     fn committed(&mut self) -> Result<()>;
 
-    /// The run is asked to stop: begins nothing more, and waits a while for what it has begun. Whether another commit
-    /// is needed to remember what came of it.
-    fn linger(&mut self) -> bool {
+    /// The run is asked to stop: begins nothing more.
+    fn close(&mut self) {}
+
+    /// Waits until `deadline` for what it has begun. Whether another commit is needed to remember what came of it.
+    fn linger(&mut self, deadline: Instant) -> bool {
+        let _ = deadline;
         false
     }
 }

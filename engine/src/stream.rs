@@ -282,8 +282,8 @@ impl<T: Send + 'static> Stream<Vec<T>> {
 }
 
 impl Stream<Vec<DeadLetter>> {
-    /// Ends the stream in a topic of dead letters, which the command line looks into.
-    pub(crate) fn dead_letters(self, topic: Topic<DeadLetter>) {
+    /// Ends the stream in a topic of dead letters: as `.sink`, and `dead-letters list` and the others look into it.
+    pub fn dead_letters(self, topic: Topic<DeadLetter>) {
         self.graph.borrow_mut().letters.push(topic.name().to_owned());
         self.sink::<Json>(topic);
     }

@@ -9,6 +9,8 @@
 mod disk;
 #[path = "crash/kill.rs"]
 mod kill;
+#[path = "support/letters.rs"]
+mod letters;
 #[path = "support/mount.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod mount;

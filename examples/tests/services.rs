@@ -2,8 +2,13 @@
 #![cfg(test)]
 #![allow(clippy::disallowed_methods, reason = "a test kills at times that the clock says")]
 
+#[path = "../../engine/tests/kafka/broker.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod broker;
 #[path = "services/http.rs"]
 mod http;
+#[path = "support/letters.rs"]
+mod letters;
 #[path = "../../engine/tests/delivery/mail_server.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod mail_server;
@@ -16,3 +21,5 @@ mod orders;
 mod process;
 #[path = "support/seed.rs"]
 mod seed;
+#[path = "services/takeover.rs"]
+mod takeover;

@@ -20,6 +20,8 @@ use seat::Seat;
 
 /// How many items are read at once when an outbox is opened.
 const READ_MAX: usize = 4096;
+/// How many items are given up in one piece.
+const DEAD_MAX: usize = 1024;
 
 /// Items that wait to be delivered, with their attempts: the state of an outbox.
 ///
@@ -125,7 +127,7 @@ impl<T: Value> OutboxState<T> {
             self.next += 1;
             let naming = &self.naming;
             let wait = self.policy.retry.wait(seq, 1).unwrap_or_default();
-            let (lane, order) = ((naming.lane)(&item), naming.order.as_ref().map(|order| order(&item)));
+            let (lane, order) = ((naming.lane)(&item), naming.order.as_ref().and_then(|order| order(&item)));
             let priority = naming.priority.as_ref().map_or(0, |priority| priority(&item));
             let due = self.now.plus(wait);
             let key = match &naming.key {
@@ -162,7 +164,9 @@ impl<T: Value> OutboxState<T> {
             return Ok(attempts);
         }
         self.items.maintain();
-        while self.under_way < room {
+        // What is given up is a piece at a time, too.
+        let dead = self.dead.len();
+        while self.under_way < room && self.dead.len() < dead + DEAD_MAX {
             let Some(seq) = self.queue.take(self.now) else { break };
             let Some(mut pending) = self.pending(seq)? else {
                 self.queue.remove(seq);
@@ -215,9 +219,11 @@ impl<T: Value> OutboxState<T> {
     /// # Errors
     /// The store's.
     pub fn settle(&mut self, answer: Answer) -> Result<()> {
-        let Answer { seq, number, outcome } = answer;
+        let Answer { seq, number, at, outcome } = answer;
         self.items.maintain();
-        let pending = self.pending(seq)?.filter(|pending| pending.under_way && pending.attempts == number);
+        let is_meant =
+            |pending: &Pending| pending.under_way && pending.attempts == number && pending.last == Some(at.as_micros());
+        let pending = self.pending(seq)?.filter(is_meant);
         let Some(mut pending) = pending else { return Ok(()) };
         self.under_way -= 1;
         pending.under_way = false;
@@ -243,7 +249,8 @@ impl<T: Value> OutboxState<T> {
         let wait = match failure.kind {
             FailureKind::Unreachable => {
                 pending.attempts -= 1;
-                if self.queue.unreachable(seq, self.now) {
+                let at_least = failure.retry_after.unwrap_or_default();
+                if self.queue.unreachable(seq, self.now, at_least) {
                     self.news.push(LaneNews { lane: pending.lane.clone(), failure: Some(failure) });
                 }
                 return self.put(seq, pending);
@@ -263,7 +270,7 @@ impl<T: Value> OutboxState<T> {
     }
 
     fn reached(&mut self, seq: u64, lane: &Text) {
-        if self.queue.reached(seq) {
+        if self.queue.reached(seq, self.now) {
             self.news.push(LaneNews { lane: lane.clone(), failure: None });
         }
     }
@@ -301,11 +308,12 @@ impl<T: Value> OutboxState<T> {
         std::mem::take(&mut self.dead)
     }
 
-    /// The attempts that are under way: item and attempt. For reopening: what came of them is to be found out.
+    /// The attempts that are under way: item, number, and when it was decided on. For reopening: what came of them is to
+    /// be found out.
     ///
     /// # Errors
     /// The store's.
-    pub fn under_way(&mut self) -> Result<Vec<(u64, u32)>> {
+    pub fn under_way(&mut self) -> Result<Vec<(u64, u32, Timestamp)>> {
         let mut found = Vec::new();
         if self.under_way == 0 {
             return Ok(found);
@@ -313,7 +321,8 @@ impl<T: Value> OutboxState<T> {
         let shard = Seat::shard(self.home, self.local.shards_total());
         let mut scan = self.items.scan(shard, Namespace::NONE, None)?;
         let mut visit = |seat: Seat, item: &Pending| {
-            found.extend(item.under_way.then_some((seat.seq, item.attempts)));
+            let at = Timestamp::from_micros(item.last.unwrap_or_default());
+            found.extend(item.under_way.then_some((seat.seq, item.attempts, at)));
             Ok(())
         };
         while self.items.scan_next(&mut scan, READ_MAX, &mut visit)? {

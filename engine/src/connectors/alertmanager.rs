@@ -203,6 +203,10 @@ impl Connector<Alert> for Alertmanager {
         lanes.collect::<Vec<_>>().join(",")
     }
 
+    fn order(&self, alert: &Alert) -> Option<String> {
+        Some(alert.identity())
+    }
+
     fn deliver(&self, attempt: &Attempt<Alert>) -> impl Future<Output = Result<(), Failure>> + Send {
         let calls = self.calls(attempt);
         async move { self.send(calls?).await }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use headwater_operators::{Attempt, Failure};
+use headwater_operators::{Attempt, Failure, FailureKind};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
@@ -248,7 +248,15 @@ impl<T: 'static> Connector<T> for Webhook<T> {
 
     fn deliver(&self, attempt: &Attempt<T>) -> impl Future<Output = Result<(), Failure>> + Send {
         let call = self.call(attempt);
-        async move { self.client.send(call?).await?.judge(REMEDIES) }
+        let is_one_of_many = matches!(self.address, Address::Each(_));
+        async move {
+            let answer = self.client.send(call?).await?;
+            answer.judge(REMEDIES).map_err(|failure| match failure.kind {
+                // Whoever refuses us at an address of the item's own speaks for that address alone.
+                FailureKind::Unreachable if is_one_of_many => Failure { kind: FailureKind::Transient, ..failure },
+                _ => failure,
+            })
+        }
     }
 }
 

@@ -163,6 +163,10 @@ impl SharedLog for Changelog {
         self.session.membership.check(self.term)
     }
 
+    fn owned_for(&self) -> Duration {
+        self.session.membership.session_timeout() / 2
+    }
+
     fn is_due(&self) -> bool {
         self.log().is_due(self.session.recommit)
     }

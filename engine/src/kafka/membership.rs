@@ -41,6 +41,7 @@ pub(super) struct Membership {
     consumer: Arc<BaseConsumer<Group>>,
     group: String,
     instance: String,
+    session_timeout: Duration,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -115,6 +116,8 @@ impl Membership {
         let mut config = kafka.client_config(Role::Consumer, &options)?;
         // Nothing is ever written to the topic, so where it is read from says nothing.
         config.set("auto.offset.reset", "latest");
+        let millis = config.get("session.timeout.ms").and_then(|millis| millis.parse().ok());
+        let session_timeout = Duration::from_millis(millis.unwrap_or(10_000));
         let context = Group::default();
         context.lock().joined = Some(clock::now());
         if let Some(another) = another {
@@ -138,11 +141,17 @@ impl Membership {
                 }
             })
             .map_err(|error| Error::unavailable("start the membership thread").caused_by(error))?;
-        Ok(Self { consumer, group: group.to_owned(), instance: instance.to_owned(), stop, thread: Some(thread) })
+        let (group, instance) = (group.to_owned(), instance.to_owned());
+        Ok(Self { consumer, group, instance, session_timeout, stop, thread: Some(thread) })
     }
 
     fn context(&self) -> &Group {
         self.consumer.context()
+    }
+
+    /// After so long without a sign of it another instance takes over.
+    pub fn session_timeout(&self) -> Duration {
+        self.session_timeout
     }
 
     /// Whether it takes another membership to go on.

@@ -1,7 +1,7 @@
 //! Carries attempts from the outbox's worker to the thread that delivers, when their epoch has committed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use headwater_operators::Attempt;
 use headwater_state::crash;
@@ -9,9 +9,6 @@ use headwater_state::crash;
 use super::dispatcher::Dispatcher;
 use crate::sink::{Chunk, SinkCommitter};
 use crate::{Error, Result, clock};
-
-/// A run that is asked to stop waits so long for what is under way.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an epoch decided on: attempts to be made, and items whose attempts are settled.
 pub(super) struct Parcel<T> {
@@ -64,7 +61,11 @@ impl<T: Send + Sync + 'static> SinkCommitter for Courier<T> {
         Ok(())
     }
 
-    fn linger(&mut self) -> bool {
-        self.dispatcher.close(PATIENCE)
+    fn close(&mut self) {
+        self.dispatcher.close();
+    }
+
+    fn linger(&mut self, deadline: Instant) -> bool {
+        self.dispatcher.linger(deadline)
     }
 }

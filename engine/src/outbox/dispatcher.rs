@@ -3,12 +3,12 @@
 //! It lives as long as the job's run, over all its attempts to run: where the engine goes back to the last commit while
 //! an item is on its way, what came of that is still known afterwards.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_operators::{Answer, Attempt, Failure, Outcome};
+use headwater_operators::{Answer, Attempt, Failure, Outcome, Timestamp};
 use headwater_state::crash;
 use tokio::sync::Notify;
 
@@ -17,10 +17,6 @@ use crate::connectors::Connector;
 use crate::job_state::SharedLog;
 use crate::report::Inbound;
 use crate::{Error, Result, clock};
-
-/// An instance that has not committed for so long may have been replaced: half of the session timeout after which
-/// another one takes over.
-const OWNED_MAX: Duration = Duration::from_secs(5);
 
 /// Who else may deliver the same items.
 pub(crate) enum Ownership {
@@ -36,11 +32,14 @@ impl Ownership {
         match self {
             Self::Exclusive => true,
             Self::Shared(log) => {
-                confirmed.is_some_and(|confirmed| clock::now() - confirmed < OWNED_MAX) && log.check().is_ok()
+                confirmed.is_some_and(|confirmed| clock::now() - confirmed < log.owned_for()) && log.check().is_ok()
             }
         }
     }
 }
+
+/// An attempt: of which item, its number, and when it was decided on.
+type Made = (u64, u32, Timestamp);
 
 /// What the outbox, the coordinator and the thread that delivers share.
 pub(super) struct Dispatcher<T> {
@@ -68,6 +67,7 @@ struct Board<T> {
 
 struct Known {
     number: u32,
+    at: Timestamp,
     outcome: Option<Outcome>,
     /// The outbox has heard of it.
     told: bool,
@@ -113,14 +113,14 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
 
     /// The outbox is open, and these are its attempts under way. Those of which nothing is known here: what became of
     /// them nobody knows.
-    pub fn reopen(&self, worker: Sender<Inbound>, under_way: &[(u64, u32)]) -> Vec<(u64, u32)> {
+    pub fn reopen(&self, worker: Sender<Inbound>, under_way: &[Made]) -> Vec<Made> {
         let mut board = self.board();
         board.worker = Some(worker);
-        let numbers: HashMap<u64, u32> = under_way.iter().copied().collect();
-        board.known.retain(|seq, known| numbers.get(seq) == Some(&known.number));
-        board.queue.retain(|attempt| numbers.get(&attempt.seq) == Some(&attempt.number));
+        let made: HashSet<Made> = under_way.iter().copied().collect();
+        board.known.retain(|seq, known| made.contains(&(*seq, known.number, known.at)));
+        board.queue.retain(|attempt| made.contains(&(attempt.seq, attempt.number, attempt.at)));
         board.known.values_mut().for_each(|known| known.told = false);
-        under_way.iter().filter(|(seq, _)| !board.known.contains_key(seq)).copied().collect()
+        under_way.iter().filter(|(seq, ..)| !board.known.contains_key(seq)).copied().collect()
     }
 
     /// What came of attempts since this was asked last.
@@ -129,7 +129,7 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
         let done = board.known.iter_mut().filter(|(_, known)| !known.told && known.outcome.is_some());
         let answer = |(&seq, known): (&u64, &mut Known)| {
             known.told = true;
-            Some(Answer { seq, number: known.number, outcome: known.outcome.clone()? })
+            Some(Answer { seq, number: known.number, at: known.at, outcome: known.outcome.clone()? })
         };
         let mut answers: Vec<Answer> = done.filter_map(answer).collect();
         // The order in which they are settled is that in which they came into the outbox.
@@ -150,19 +150,24 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
             board.known.remove(seq);
         }
         for attempt in attempts {
-            board.known.insert(attempt.seq, Known { number: attempt.number, outcome: None, told: false });
+            board
+                .known
+                .insert(attempt.seq, Known { number: attempt.number, at: attempt.at, outcome: None, told: false });
             board.queue.push_back(attempt);
         }
         drop(board);
         self.wake.notify_one();
     }
 
-    /// Begins nothing more, and waits until nothing is under way, for as long as `patience`. Whether there are outcomes
-    /// that are to be committed.
-    pub fn close(&self, patience: Duration) -> bool {
+    /// Begins nothing more.
+    pub fn close(&self) {
         self.board().closing = true;
         self.wake.notify_one();
-        clock::wait(patience, || {
+    }
+
+    /// Waits until nothing is under way, until `deadline` at most. Whether there are outcomes that are to be committed.
+    pub fn linger(&self, deadline: Instant) -> bool {
+        clock::wait(deadline.saturating_duration_since(clock::now()), || {
             let board = self.board();
             board.running == 0 && board.queue.is_empty()
         });
@@ -187,15 +192,20 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
                 board.running += 1;
                 return Ok(Some(attempt));
             }
-            board.answer(attempt.seq, attempt.number, Outcome::NotMade);
+            if !board.closing {
+                tracing::warn!(
+                    "an attempt is put off: the last commit is too old to be sure that this is the active instance"
+                );
+            }
+            board.answer((attempt.seq, attempt.number, attempt.at), Outcome::NotMade);
         }
         Ok(None)
     }
 
-    fn done(&self, seq: u64, number: u32, outcome: Outcome) {
+    fn done(&self, made: Made, outcome: Outcome) {
         let mut board = self.board();
         board.running -= 1;
-        board.answer(seq, number, outcome);
+        board.answer(made, outcome);
         drop(board);
         self.wake.notify_one();
     }
@@ -205,8 +215,8 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
 struct Over;
 
 impl<T> Board<T> {
-    fn answer(&mut self, seq: u64, number: u32, outcome: Outcome) {
-        let known = self.known.get_mut(&seq).filter(|known| known.number == number);
+    fn answer(&mut self, (seq, number, at): Made, outcome: Outcome) {
+        let known = self.known.get_mut(&seq).filter(|known| (known.number, known.at) == (number, at));
         // It was given up meanwhile.
         let Some(known) = known else { return };
         known.outcome = Some(outcome);
@@ -236,9 +246,9 @@ where
             Ok(Some(attempt)) => {
                 let (dispatcher, connector) = (Arc::clone(&dispatcher), Arc::clone(&connector));
                 tokio::spawn(async move {
-                    let (seq, number) = (attempt.seq, attempt.number);
+                    let made = (attempt.seq, attempt.number, attempt.at);
                     let outcome = deliver(connector, attempt, limits.timeout).await;
-                    dispatcher.done(seq, number, outcome);
+                    dispatcher.done(made, outcome);
                 });
             }
             Ok(None) => dispatcher.wake.notified().await,

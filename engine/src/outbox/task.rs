@@ -17,7 +17,7 @@ use crate::sink::Chunk;
 use crate::{DeadLetter, Error, Result};
 
 /// At most so many attempts are committed and not settled: those that wait for a place are lost attempts after a crash.
-const WINDOW_MAX: usize = 4096;
+pub(super) const WINDOW_MAX: usize = 4096;
 
 pub(super) struct Task<T> {
     id: String,
@@ -35,7 +35,7 @@ pub(super) struct Task<T> {
     /// Delivered in this epoch.
     delivered: usize,
     /// Attempts of a process that is gone; settled once the time is known.
-    lost: Vec<(u64, u32)>,
+    lost: Vec<(u64, u32, Timestamp)>,
     ticked: bool,
     /// The last tick.
     now: Timestamp,
@@ -83,9 +83,9 @@ impl<T: Value + Sync> Task<T> {
         if !self.outbox.is_owned() || !self.ticked {
             return Ok(());
         }
-        for (seq, number) in std::mem::take(&mut self.lost) {
+        for (seq, number, at) in std::mem::take(&mut self.lost) {
             let failure = Failure::unknown("the process ended meanwhile; it may have been delivered");
-            self.outbox.settle(Answer { seq, number, outcome: Outcome::Failed(failure) })?;
+            self.outbox.settle(Answer { seq, number, at, outcome: Outcome::Failed(failure) })?;
         }
         for answer in self.dispatcher.answers() {
             self.parcel.settled.push(answer.seq);
@@ -115,7 +115,7 @@ impl<T: Value + Sync> Task<T> {
             let times = vec![Timestamp::MIN; dead.len()];
             self.dead_letters.send(Message::Batch(Batch::new(dead, times)))?;
         }
-        self.hold.set(self.outbox.is_full());
+        self.hold.set(self.outbox.is_full() && self.outbox.delivers());
         self.end_if_empty()
     }
 

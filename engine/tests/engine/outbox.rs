@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a throttle is measured by the clock")]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -335,7 +335,11 @@ fn an_outbox_that_cannot_deliver_is_refused_before_anything_runs() {
     assert!(refusal(|outbox| outbox.retry(Retry::schedule([]))).contains("no attempt"));
     assert!(refusal(|outbox| outbox.throttle(Throttle::per_second(0.0))).contains("lets nothing through"));
     assert!(refusal(|outbox| outbox.concurrency(0)).contains("0 attempts at once"));
+    assert!(refusal(|outbox| outbox.concurrency(5_000)).contains("more than 4,096"));
     assert!(refusal(|outbox| outbox.bound(0)).contains("bound"));
+    let job = Job::new("letters");
+    job.source(Topic::lines::<String>("post")).deliver(Outbox::new("post", Receiver::new(|_, _| Ok(()))));
+    assert!(job.check().unwrap_err().to_string().contains("outbox `post` has the name of a topic"));
     assert_eq!(FailureKind::Permanent, Failure::permanent("x").kind);
 }
 
@@ -369,4 +373,68 @@ fn a_dead_letter_that_is_redriven_is_delivered_once_by_its_outbox() {
         deliver(&open).run(&options(), &Control::default()).unwrap();
         assert_eq!(open.items(), ["two"]);
     }
+}
+
+/// Counts what comes once somebody is there.
+#[derive(Clone, Default)]
+struct Away {
+    is_back: Arc<AtomicBool>,
+    came: Arc<AtomicUsize>,
+}
+
+impl Connector<String> for Away {
+    fn describe(&self) -> String {
+        "one that is away".to_owned()
+    }
+
+    async fn deliver(&self, _: &Attempt<String>) -> Result<(), Failure> {
+        if !self.is_back.load(Relaxed) {
+            return Err(Failure::unreachable("nobody is there"));
+        }
+        self.came.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}
+
+fn backlog(dir: &std::path::Path, away: Away, bound: usize) -> Job {
+    let job = Job::new("backlog");
+    let outbox = Outbox::new("post", away).bound(bound).retry(Retry::never());
+    job.source(Topic::lines::<String>("items")).deliver(outbox);
+    job.bind_input("items", Input::Files(dir.join("items.txt").display().to_string()));
+    job
+}
+
+#[test]
+fn a_backlog_pauses_the_input_and_drains_when_somebody_is_back() {
+    const ITEMS: usize = 100_000;
+    const BOUND: usize = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let items: String = (0..ITEMS).map(|number| format!("item {number:060}\n")).collect();
+    std::fs::write(dir.path().join("items.txt"), items).unwrap();
+    let away = Away::default();
+    let control = Control::default();
+    let read = || control.progress.records_in() as usize;
+    let options = RunOptions { state: Some(dir.path().join("state")), memory_bytes: 16 << 20, ..options() };
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| backlog(dir.path(), away.clone(), BOUND).run(&options, &control).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while read() < BOUND {
+            assert!(Instant::now() < deadline, "only {} were read", read());
+            std::thread::yield_now();
+        }
+        // Whatever was on its way still comes; then the input stands still for as long as nobody answers.
+        let (epoch, mut last) = (control.progress.committed().epoch, read());
+        while control.progress.committed().epoch < epoch + 3 {
+            assert!(Instant::now() < deadline, "no commits");
+            last = last.max(read());
+            std::thread::yield_now();
+        }
+        assert!(last <= 2 * BOUND, "{last} items were read, and {BOUND} may wait");
+        let began = Instant::now();
+        away.is_back.store(true, Relaxed);
+        run.join().unwrap();
+        println!("{ITEMS} items, {last} of them read while nobody was there, drained in {:?}", began.elapsed());
+    });
+    assert_eq!(away.came.load(Relaxed), ITEMS);
+    assert_eq!(std::fs::read_to_string(dir.path().join("state/post.dead-letters.jsonl")).unwrap_or_default(), "");
 }

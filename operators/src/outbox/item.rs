@@ -38,7 +38,7 @@ impl Pending {
     /// Where it stands.
     pub fn place(&self) -> Place {
         let due = Timestamp::from_micros(self.due);
-        Place { due, priority: self.priority, lane: self.lane.clone(), order: self.order.clone() }
+        Place { due, priority: self.priority, lane: self.lane.clone(), order: self.order.clone(), tries: 0 }
     }
 
     /// The item given up.
@@ -84,6 +84,8 @@ pub struct Answer {
     pub seq: u64,
     /// The attempt's number.
     pub number: u32,
+    /// When it was decided on: one that did not count may have had the same number.
+    pub at: Timestamp,
     /// What came of it.
     pub outcome: Outcome,
 }

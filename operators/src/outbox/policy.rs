@@ -56,7 +56,7 @@ pub struct Naming<T> {
     /// The idempotency key; `None` is job, outbox and number.
     pub key: Option<Name<T, String>>,
     /// Items with the same text are delivered one after the other.
-    pub order: Option<Name<T, Text>>,
+    pub order: Option<Name<T, Option<Text>>>,
     /// The highest goes first.
     pub priority: Option<Name<T, u8>>,
     /// Which way it takes.

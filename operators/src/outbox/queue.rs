@@ -13,6 +13,11 @@ use crate::Timestamp;
 const LANE_WAIT: Duration = Duration::from_secs(1);
 const LANE_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How long is waited after so many tries in a row.
+fn wait_after(tries: u32) -> Duration {
+    LANE_WAIT.saturating_mul(1 << tries.min(5)).min(LANE_WAIT_MAX)
+}
+
 /// Where an item stands.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -20,6 +25,16 @@ pub(super) struct Place {
     pub priority: u8,
     pub lane: Text,
     pub order: Option<Text>,
+    /// How often in a row nobody answered to it.
+    pub tries: u32,
+}
+
+impl Place {
+    /// Where it stands among those for which nobody answers: who has asked most goes last, so that one that is never
+    /// answered keeps no others waiting.
+    fn parked(&self, seq: u64) -> (u32, Reverse<u8>, u64) {
+        (self.tries, Reverse(self.priority), seq)
+    }
 }
 
 /// Ready items: the highest priority first, among them the oldest.
@@ -32,7 +47,7 @@ struct Down {
     tries: u32,
     /// The item that tries whether somebody does.
     probe: Option<u64>,
-    parked: Ready,
+    parked: BTreeSet<(u32, Reverse<u8>, u64)>,
 }
 
 /// The items that wait, in memory: some hundred bytes for each.
@@ -93,7 +108,7 @@ impl Queue {
         self.waiting.remove(&(place.due, seq));
         self.ready.remove(&(Reverse(place.priority), seq));
         if let Some(down) = self.down.get_mut(&place.lane) {
-            down.parked.remove(&(Reverse(place.priority), seq));
+            down.parked.remove(&place.parked(seq));
             down.probe = down.probe.filter(|probe| *probe != seq);
         }
         let Some(order) = place.order else { return };
@@ -119,18 +134,19 @@ impl Queue {
         for down in self.down.values_mut() {
             if down.until <= now
                 && down.probe.is_none()
-                && let Some((_, seq)) = down.parked.pop_first()
+                && let Some((.., seq)) = down.parked.pop_first()
             {
                 down.probe = Some(seq);
                 return Some(seq);
             }
         }
-        while let Some(next) = self.ready.pop_first() {
-            match self.down.get_mut(&self.places[&next.1].lane) {
+        while let Some((_, seq)) = self.ready.pop_first() {
+            let place = &self.places[&seq];
+            match self.down.get_mut(&place.lane) {
                 Some(down) => {
-                    down.parked.insert(next);
+                    down.parked.insert(place.parked(seq));
                 }
-                None => return Some(next.1),
+                None => return Some(seq),
             }
         }
         None
@@ -139,37 +155,47 @@ impl Queue {
     /// Puts back what was taken just now and did not go.
     pub fn put_back(&mut self, seq: u64) {
         let Some(place) = self.places.get(&seq) else { return };
-        let next = (Reverse(place.priority), seq);
         match self.down.get_mut(&place.lane) {
             Some(down) => {
-                down.parked.insert(next);
+                down.parked.insert(place.parked(seq));
                 down.probe = down.probe.filter(|probe| *probe != seq);
             }
             None => {
-                self.ready.insert(next);
+                self.ready.insert((Reverse(place.priority), seq));
             }
         }
     }
 
-    /// Nobody answered on the item's lane: its items wait until somebody does. Whether that is news.
-    pub fn unreachable(&mut self, seq: u64, now: Timestamp) -> bool {
-        let Some(place) = self.places.get(&seq) else { return false };
+    /// Nobody answered on the item's lane: its items wait until somebody does, and for `at_least`. Whether that is news.
+    pub fn unreachable(&mut self, seq: u64, now: Timestamp, at_least: Duration) -> bool {
+        let Some(place) = self.places.get_mut(&seq) else { return false };
+        // Where others are answered and it is not, it waits by itself.
+        place.due = now.plus(wait_after(place.tries).max(at_least));
+        place.tries += 1;
         let is_news = !self.down.contains_key(&place.lane);
         let down = self.down.entry(place.lane.clone()).or_default();
-        down.parked.insert((Reverse(place.priority), seq));
+        down.parked.insert(place.parked(seq));
         // Others that were under way tell nothing new.
         if is_news || down.probe == Some(seq) {
-            let wait = LANE_WAIT.saturating_mul(1 << down.tries.min(5)).min(LANE_WAIT_MAX);
-            *down = Down { until: now.plus(wait), tries: down.tries + 1, probe: None, ..std::mem::take(down) };
+            let until = now.plus(wait_after(down.tries).max(at_least));
+            *down = Down { until, tries: down.tries + 1, probe: None, ..std::mem::take(down) };
         }
         is_news
     }
 
     /// Somebody answered on the item's lane. Whether that is news.
-    pub fn reached(&mut self, seq: u64) -> bool {
-        let lane = self.places.get(&seq).map(|place| &place.lane);
-        let Some(down) = lane.and_then(|lane| self.down.remove(lane)) else { return false };
-        self.ready.extend(down.parked);
+    pub fn reached(&mut self, seq: u64, now: Timestamp) -> bool {
+        let Some(place) = self.places.get_mut(&seq) else { return false };
+        place.tries = 0;
+        let Some(down) = self.down.remove(&place.lane) else { return false };
+        for (_, priority, seq) in down.parked {
+            let due = self.places[&seq].due;
+            if due > now {
+                self.waiting.insert((due, seq));
+            } else {
+                self.ready.insert((priority, seq));
+            }
+        }
         true
     }
 }

@@ -25,15 +25,15 @@ enum Seen {
 struct Probe {
     outbox: OutboxState<u32>,
     answers: Rc<RefCell<Vec<Answer>>>,
-    lost: Vec<(u64, u32)>,
+    lost: Vec<(u64, u32, Timestamp)>,
     room: usize,
 }
 
 impl Probe {
     fn go_on(&mut self, out: &mut dyn Output<Vec<Seen>>) -> Result<Progress> {
-        for (seq, number) in std::mem::take(&mut self.lost) {
+        for (seq, number, at) in std::mem::take(&mut self.lost) {
             let outcome = Outcome::Failed(Failure::unknown("the process ended"));
-            self.outbox.settle(Answer { seq, number, outcome })?;
+            self.outbox.settle(Answer { seq, number, at, outcome })?;
         }
         for answer in self.answers.borrow_mut().drain(..) {
             self.outbox.settle(answer)?;
@@ -88,8 +88,7 @@ impl World {
             let policy =
                 OutboxPolicy { retry: Retry::schedule([0, 1, 2].map(Duration::from_secs)), ..OutboxPolicy::default() };
             // Every third item is ordered among those of its kind.
-            let order =
-                |item: &u32| Text::from(if item.is_multiple_of(3) { "thirds".to_owned() } else { item.to_string() });
+            let order = |item: &u32| item.is_multiple_of(3).then(|| Text::from("thirds"));
             let naming = Naming { order: Some(Arc::new(order)), ..Naming::new("job") };
             let mut outbox = OutboxState::open("post", policy, naming, local)?;
             let lost = outbox.under_way()?;
@@ -148,7 +147,7 @@ impl World {
             self.delivered.insert(attempt.item);
         }
         let outcome = failure.map_or(Outcome::Delivered, Outcome::Failed);
-        self.answers.borrow_mut().push(Answer { seq: attempt.seq, number: attempt.number, outcome });
+        self.answers.borrow_mut().push(Answer { seq: attempt.seq, number: attempt.number, at: attempt.at, outcome });
     }
 
     /// The process ends: what was not committed is gone, and so are answers.
