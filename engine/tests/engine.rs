@@ -3,6 +3,8 @@
 
 #[path = "engine/alerts.rs"]
 mod alerts;
+#[path = "engine/backlog.rs"]
+mod backlog;
 #[path = "engine/bad_records.rs"]
 mod bad_records;
 #[path = "engine/compile_fail.rs"]

@@ -2,7 +2,6 @@
 #![allow(clippy::disallowed_methods, reason = "a throttle is measured by the clock")]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use headwater::prelude::*;
 
 /// Notes every attempt, and answers as a function says: of the item, and how often it has come.
 #[derive(Clone)]
-struct Receiver(Arc<Inner>);
+pub struct Receiver(Arc<Inner>);
 
 struct Inner {
     attempts: Mutex<Vec<(Instant, Attempt<String>)>>,
@@ -21,15 +20,15 @@ struct Inner {
 type Answer = dyn Fn(&str, usize) -> Result<(), Failure> + Send + Sync;
 
 impl Receiver {
-    fn new(answer: impl Fn(&str, usize) -> Result<(), Failure> + Send + Sync + 'static) -> Self {
+    pub fn new(answer: impl Fn(&str, usize) -> Result<(), Failure> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner { attempts: Mutex::default(), answer: Box::new(answer) }))
     }
 
-    fn attempts(&self) -> Vec<Attempt<String>> {
+    pub fn attempts(&self) -> Vec<Attempt<String>> {
         self.0.attempts.lock().unwrap().iter().map(|(_, attempt)| attempt.clone()).collect()
     }
 
-    fn items(&self) -> Vec<String> {
+    pub fn items(&self) -> Vec<String> {
         self.attempts().into_iter().map(|attempt| attempt.item).collect()
     }
 
@@ -56,12 +55,12 @@ impl Connector<String> for Receiver {
     }
 }
 
-fn quick() -> Retry {
+pub fn quick() -> Retry {
     Retry::schedule([0, 20, 40, 60].map(Duration::from_millis))
 }
 
 /// A job that delivers `items`, and what it could not deliver.
-fn job(items: &[&str], outbox: Outbox<String, Receiver>) -> (Job, Captured<DeadLetter>) {
+pub fn job(items: &[&str], outbox: Outbox<String, Receiver>) -> (Job, Captured<DeadLetter>) {
     let job = Job::new("letters");
     job.source(Topic::lines::<String>("items")).deliver(outbox);
     let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
@@ -71,11 +70,11 @@ fn job(items: &[&str], outbox: Outbox<String, Receiver>) -> (Job, Captured<DeadL
     (job, dead)
 }
 
-fn options() -> RunOptions {
+pub fn options() -> RunOptions {
     RunOptions { commit_interval: Duration::from_millis(20), workers: 2, ..RunOptions::default() }
 }
 
-fn run(job: &Job) -> Summary {
+pub fn run(job: &Job) -> Summary {
     job.run(&options(), &Control::default()).unwrap()
 }
 
@@ -149,35 +148,6 @@ fn items_with_the_same_order_key_come_one_after_the_other_and_hold_up_no_others(
 }
 
 #[test]
-fn where_nobody_answers_items_wait_and_one_asks_and_other_lanes_go_on() {
-    let refusals = AtomicUsize::new(3);
-    let receiver = Receiver::new(move |item, _| {
-        let refuses = |left: usize| left.checked_sub(1);
-        match item.split_once('@') {
-            Some((_, "dead")) if refusals.fetch_update(Relaxed, Relaxed, refuses).is_ok() => {
-                Err(Failure::unreachable("connection refused"))
-            }
-            _ => Ok(()),
-        }
-    });
-    let mut names: Vec<String> = (0..100).map(|number| format!("{number}@dead")).collect();
-    names.extend((0..100).map(|number| format!("{number}@alive")));
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // One attempt for each: those that nobody answers do not count.
-    let outbox = Outbox::new("post", receiver.clone()).retry(Retry::never()).concurrency(1);
-    let (job, dead) = job(&names, outbox);
-    run(&job);
-    assert_eq!(dead.records(), []);
-    let attempts = receiver.attempts();
-    assert_eq!(attempts.len(), 203, "a lane on which nobody answers is asked by one item at a time");
-    assert!(attempts.iter().all(|attempt| attempt.number == 1));
-    let items = receiver.items();
-    let last_alive = items.iter().rposition(|item| item.ends_with("@alive")).unwrap();
-    let first_dead = items.iter().position(|item| item.ends_with("1@dead")).unwrap();
-    assert!(items.len() - last_alive > 90, "the living lane waited: {last_alive} {first_dead}");
-}
-
-#[test]
 fn a_throttle_and_priorities_hold_for_the_whole_job() {
     let receiver = Receiver::new(|_, _| Ok(()));
     let mut names: Vec<String> = (0..30).map(|number| format!("plain {number}")).collect();
@@ -215,7 +185,7 @@ fn nothing_of_an_epoch_that_does_not_commit_is_delivered() {
 }
 
 /// A job over a file with its state in a directory.
-fn kept(
+pub fn kept(
     dir: &std::path::Path,
     receiver: &Receiver,
     outbox: impl Fn(Outbox<String, Receiver>) -> Outbox<String, Receiver>,
@@ -373,68 +343,4 @@ fn a_dead_letter_that_is_redriven_is_delivered_once_by_its_outbox() {
         deliver(&open).run(&options(), &Control::default()).unwrap();
         assert_eq!(open.items(), ["two"]);
     }
-}
-
-/// Counts what comes once somebody is there.
-#[derive(Clone, Default)]
-struct Away {
-    is_back: Arc<AtomicBool>,
-    came: Arc<AtomicUsize>,
-}
-
-impl Connector<String> for Away {
-    fn describe(&self) -> String {
-        "one that is away".to_owned()
-    }
-
-    async fn deliver(&self, _: &Attempt<String>) -> Result<(), Failure> {
-        if !self.is_back.load(Relaxed) {
-            return Err(Failure::unreachable("nobody is there"));
-        }
-        self.came.fetch_add(1, Relaxed);
-        Ok(())
-    }
-}
-
-fn backlog(dir: &std::path::Path, away: Away, bound: usize) -> Job {
-    let job = Job::new("backlog");
-    let outbox = Outbox::new("post", away).bound(bound).retry(Retry::never());
-    job.source(Topic::lines::<String>("items")).deliver(outbox);
-    job.bind_input("items", Input::Files(dir.join("items.txt").display().to_string()));
-    job
-}
-
-#[test]
-fn a_backlog_pauses_the_input_and_drains_when_somebody_is_back() {
-    const ITEMS: usize = 100_000;
-    const BOUND: usize = 20_000;
-    let dir = tempfile::tempdir().unwrap();
-    let items: String = (0..ITEMS).map(|number| format!("item {number:060}\n")).collect();
-    std::fs::write(dir.path().join("items.txt"), items).unwrap();
-    let away = Away::default();
-    let control = Control::default();
-    let read = || control.progress.records_in() as usize;
-    let options = RunOptions { state: Some(dir.path().join("state")), memory_bytes: 16 << 20, ..options() };
-    std::thread::scope(|scope| {
-        let run = scope.spawn(|| backlog(dir.path(), away.clone(), BOUND).run(&options, &control).unwrap());
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while read() < BOUND {
-            assert!(Instant::now() < deadline, "only {} were read", read());
-            std::thread::yield_now();
-        }
-        // Whatever was on its way still comes; then the input stands still for as long as nobody answers.
-        let (epoch, mut last) = (control.progress.committed().epoch, read());
-        while control.progress.committed().epoch < epoch + 3 {
-            assert!(Instant::now() < deadline, "no commits");
-            last = last.max(read());
-            std::thread::yield_now();
-        }
-        assert!(last <= 2 * BOUND, "{last} items were read, and {BOUND} may wait");
-        let began = Instant::now();
-        away.is_back.store(true, Relaxed);
-        run.join().unwrap();
-        println!("{ITEMS} items, {last} of them read while nobody was there, drained in {:?}", began.elapsed());
-    });
-    assert_eq!(away.came.load(Relaxed), ITEMS);
-    assert_eq!(std::fs::read_to_string(dir.path().join("state/post.dead-letters.jsonl")).unwrap_or_default(), "");
 }

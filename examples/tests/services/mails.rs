@@ -88,6 +88,35 @@ fn under_kills_every_user_gets_a_mail_and_what_comes_twice_has_the_same_key() {
     }
     server.dev("start");
     assert_eq!(command(place.path(), &server).status().unwrap().code(), Some(0));
+    check(&server, users);
+    println!("{killed} kills, {} users, {} mails", users / 2, server.messages().len());
+}
+
+#[test]
+fn under_a_crash_at_each_step_every_user_gets_a_mail() {
+    for point in headwater::OUTBOX_CRASH_POINTS {
+        let (place, server) = (tempfile::tempdir().unwrap(), MailServer::start());
+        let (users, mut lines) = (24, String::new());
+        for user in 0..users {
+            (0..10 + user % 2).for_each(|number| transaction(&mut lines, number, user));
+        }
+        fs::write(place.path().join("transactions.jsonl"), lines).unwrap();
+        let mut crashes = 0;
+        for nth in [1, 3] {
+            let mut command = command(place.path(), &server);
+            let status = command.env("HEADWATER_CRASH", format!("{point}:{nth}")).status().unwrap();
+            assert!(status.success() || status.code().is_none(), "{point}: {status}");
+            crashes += u32::from(status.code().is_none());
+        }
+        assert!(crashes > 0, "{point} was never reached");
+        assert_eq!(command(place.path(), &server).status().unwrap().code(), Some(0));
+        check(&server, users);
+        println!("{point}: {crashes} crashes, {} users, {} mails", users / 2, server.messages().len());
+    }
+}
+
+/// Every second user has a mail, and none has more than the schedule has attempts or under another key.
+fn check(server: &MailServer, users: usize) {
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for message in server.messages() {
         let key = message["headers"]["Idempotency-Key"].as_str().unwrap_or_default().to_owned();
@@ -101,5 +130,4 @@ fn under_kills_every_user_gets_a_mail_and_what_comes_twice_has_the_same_key() {
         assert!(keys.len() <= 4 && keys.iter().all(|key| *key == keys[0] && !key.is_empty()), "{user}: {keys:?}");
     }
     assert!(keys.is_empty(), "mails to users within the limit: {keys:?}");
-    println!("{killed} kills, {} users, {} mails", expected.len(), server.messages().len());
 }
