@@ -10,7 +10,7 @@ use crate::Timestamp;
 /// On a lane nobody answers any more, or somebody does again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneNews {
-    /// Of which items: see [`Naming::lane`].
+    /// Of which items: see [`Naming::lane`](super::Naming::lane).
     pub lane: Text,
     /// Why nobody does.
     pub failure: Option<Failure>,
