@@ -49,6 +49,7 @@ pub(crate) enum Log {
     /// On this machine alone.
     Own(Arc<dyn ReplayLog>),
     /// Where other instances follow it.
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "only Kafka shares"))]
     Shared(Arc<dyn SharedLog>),
 }
 

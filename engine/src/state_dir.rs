@@ -3,7 +3,9 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use headwater_state::{Manifest, RocksOptions, RocksStore, Store as _, recover};
+#[cfg(feature = "kafka")]
+use headwater_state::Store as _;
+use headwater_state::{Manifest, RocksOptions, RocksStore, recover};
 
 #[cfg(feature = "kafka")]
 use crate::kafka::Checkpoint;
@@ -75,6 +77,7 @@ impl StateDir {
         Self::lock(path)
     }
 
+    #[cfg(feature = "kafka")]
     pub fn path(&self) -> &Path {
         &self.path
     }
