@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Processes that outlive the script that starts them, each known by the path of its data directory, and locks. Sourced by
-# dev/kafka and dev/mail, which bring `die`.
+# dev/kafka, dev/mail and dev/alertmanager, which bring `say`, `die`, `running_pid`, what runs ($what), its data ($data) and log
+# ($log), and how long it may take to end ($stop_seconds).
 
 # Whether a process is there. A dead one that nobody waited for yet has no command line.
 command_line() {
@@ -37,6 +38,44 @@ await_end() {
         [ "$SECONDS" -lt "$deadline" ] || return 1
         sleep 0.05
     done
+}
+
+need_pid() { running_pid || die "no $what runs on $data"; }
+
+# signal NAME: sends it to the process, which must be there.
+signal() {
+    local pid
+    pid=$(need_pid)
+    kill -"$1" "$pid"
+}
+
+end_by_kill() {
+    local pid
+    pid=$(need_pid)
+    kill -KILL "$pid"
+    # The next start needs its port and its lock on the data.
+    await_end "$pid" "$stop_seconds" || die "pid $pid is still there $stop_seconds s after SIGKILL"
+    rm -f "$data/pid"
+}
+
+# What is left to do after a clean stop.
+stopped() { :; }
+
+end_by_stop() {
+    local pid
+    if ! pid=$(running_pid); then
+        say "no $what runs on $data"
+        return 0
+    fi
+    kill -TERM "$pid"
+    kill -CONT "$pid" # if it was paused
+    if await_end "$pid" "$stop_seconds"; then
+        rm -f "$data/pid"
+        stopped
+    else
+        say "still there after $stop_seconds s, see $log: killing it"
+        end_by_kill
+    fi
 }
 
 # The process is known by the path of its data, so that must be spelt in one way.

@@ -95,11 +95,10 @@ fn job(flags: &Flags) -> Job {
         .union(unusual(&metrics))
         .union(metrics.key_by_ref(|m| &m.service).alert_on_silence(silence));
     if let Some(url) = &flags.alertmanager {
-        // What happened to one alert arrives in its order: nothing resolves before it has fired.
-        let outbox = Outbox::new("alertmanager", Alertmanager::at(url)).in_order_by(Alert::identity);
-        alerts.clone().deliver(outbox);
+        alerts.clone().deliver(Outbox::new("alertmanager", Alertmanager::at(url)));
     }
     if let Some(url) = &flags.webhook {
+        // What happened to one alert arrives in its order: nothing resolves before it has fired.
         alerts.clone().deliver(Outbox::new("webhook", Webhook::to(url)).in_order_by(Alert::identity));
     }
     alerts.sink(Topic::json("alerts"));

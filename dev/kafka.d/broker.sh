@@ -5,6 +5,8 @@
 # console.log (what the process printed), previous.log, archive and classes.jsa (see keep_archive), and
 # Kafka's own files under logs.
 
+# shellcheck disable=SC2034 # of dev/process.sh
+what=broker
 start_seconds=60
 stop_seconds=30 # writing the archive takes some of it on a busy machine
 
@@ -167,22 +169,6 @@ start_locked() {
     await_answer "$pid"
 }
 
-# signal NAME: sends it to the broker, which must be there.
-signal() {
-    local pid
-    pid=$(running_pid) || die "no broker runs on $data"
-    kill -"$1" "$pid"
-}
-
-end_by_kill() {
-    local pid
-    pid=$(running_pid) || die "no broker runs on $data"
-    kill -KILL "$pid"
-    # The next start needs its port and its lock on the data.
-    await_end "$pid" "$stop_seconds" || die "pid $pid is still there $stop_seconds s after SIGKILL"
-    rm -f "$data/pid"
-}
-
 # The first broker that is stopped leaves the classes that it loaded, parsed and checked. With them a
 # start takes half the time.
 keep_archive() {
@@ -195,22 +181,7 @@ keep_archive() {
     rm -f "$data/classes.jsa"
 }
 
-end_by_stop() {
-    local pid
-    if ! pid=$(running_pid); then
-        say "no broker runs on $data"
-        return 0
-    fi
-    kill -TERM "$pid"
-    kill -CONT "$pid" # if it was paused
-    if await_end "$pid" "$stop_seconds"; then
-        rm -f "$data/pid"
-        keep_archive
-    else
-        say "still there after $stop_seconds s, see $data/broker.log: killing it"
-        end_by_kill
-    fi
-}
+stopped() { keep_archive; }
 
 status() {
     local pid

@@ -3,6 +3,8 @@
 #
 # A data directory holds: port, pid, log, previous.log, mailbox.jsonl, password, and the certificate with its authority.
 
+# shellcheck disable=SC2034 # of dev/process.sh
+what="mail server"
 start_seconds=30
 stop_seconds=10
 
@@ -28,8 +30,6 @@ running_pid() {
     *) return 1 ;;
     esac
 }
-
-need_pid() { running_pid || die "no mail server runs on $data"; }
 
 # Takes the directory if it is empty or was made here.
 claim_data() {
@@ -117,37 +117,6 @@ start() {
     start_locked
     unlock
     echo "127.0.0.1:$port"
-}
-
-end_by_kill() {
-    local pid
-    pid=$(need_pid)
-    kill -KILL "$pid"
-    await_end "$pid" "$stop_seconds" || die "pid $pid is still there $stop_seconds s after SIGKILL"
-    rm -f "$data/pid"
-}
-
-end_by_stop() {
-    local pid
-    if ! pid=$(running_pid); then
-        say "no mail server runs on $data"
-        return 0
-    fi
-    kill -TERM "$pid"
-    kill -CONT "$pid" # if it was paused
-    if await_end "$pid" "$stop_seconds"; then
-        rm -f "$data/pid"
-    else
-        say "still there after $stop_seconds s: killing it"
-        end_by_kill
-    fi
-}
-
-# send_signal NAME
-send_signal() {
-    local pid
-    pid=$(need_pid)
-    kill -"$1" "$pid"
 }
 
 status() {

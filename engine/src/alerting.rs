@@ -113,10 +113,7 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> KeyedStream<Vec<T>, G> {
             detail: spec.detail,
             inputs: vec![stream.edge],
             outputs: vec![OutputPort::timed(stream.is_timed())],
-            setting: match spec.clock {
-                Clock::Event => "event time".into(),
-                Clock::Wall => "wall clock".into(),
-            },
+            setting: spec.clock.name().into(),
             role: Role::Step,
             build: Arc::new(move |build, mut nexts| {
                 let next = typed::<Vec<P::Output>>(nexts.pop())?;

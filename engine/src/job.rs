@@ -150,20 +150,18 @@ impl Job {
 
     /// What is not delivered goes beside the state, or to Kafka where other outputs do, unless it is said where.
     fn bind_dead_letters(&self, bindings: &mut Bindings, state: Option<&Path>) {
+        let beside =
+            |topic: &str| state.map_or(Output::Nowhere, |state| Output::File(state.join(format!("{topic}.jsonl"))));
+        // Where commits are in Kafka, another instance must find what this one has written.
         #[cfg(feature = "kafka")]
-        let cluster = bindings.outputs.values().find_map(|output| match output {
-            Output::Kafka(output) => Some(output.cluster().clone()),
-            _ => None,
-        });
+        let cluster = bindings.cluster(&[]).cloned();
+        #[cfg(feature = "kafka")]
+        let beside = |topic: &str| {
+            cluster.as_ref().map_or_else(|| beside(topic), |cluster| Output::Kafka(cluster.output(topic)))
+        };
         for topic in self.outbox_dead_letters() {
-            // Where commits are in Kafka, another instance must find what this one has written.
-            #[cfg(feature = "kafka")]
-            if let Some(cluster) = &cluster {
-                bindings.outputs.entry(topic.clone()).or_insert_with(|| Output::Kafka(cluster.output(&topic)));
-                continue;
-            }
-            let beside = || state.map_or(Output::Nowhere, |state| Output::File(state.join(format!("{topic}.jsonl"))));
-            bindings.outputs.entry(topic.clone()).or_insert_with(beside);
+            let output = beside(&topic);
+            bindings.outputs.entry(topic).or_insert(output);
         }
     }
 

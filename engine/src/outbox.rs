@@ -244,7 +244,7 @@ impl<T: Value + Sync, C: Connector<T>> Outbox<T, C> {
                 let policy = OutboxPolicy { delivers: build.delivers, ..policy.clone() };
                 let naming = Naming { job: build.job.clone(), ..naming.clone() };
                 let state = OutboxState::open(&id, policy, naming, &build.local)?;
-                let task = Task::new(build, state, Arc::clone(dispatcher), dead_letters, limits.concurrency)?;
+                let task = Task::new(build, state, Arc::clone(dispatcher), dead_letters, limits.concurrency);
                 Ok(vec![erase::<Vec<T>>(build.named(task))])
             }),
         }

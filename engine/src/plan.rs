@@ -54,6 +54,18 @@ impl Bindings {
         Ok(found.map(|output| output.cluster().clone()))
     }
 
+    /// A cluster that has an output: that of one of the `first` topics, where one is in Kafka.
+    #[cfg(feature = "kafka")]
+    pub fn cluster(&self, first: &[String]) -> Option<&crate::kafka::Kafka> {
+        // In the order of their names, so that every process finds the same.
+        let mut others: Vec<&String> = self.outputs.keys().collect();
+        others.sort_unstable();
+        first.iter().chain(others).find_map(|topic| match self.outputs.get(topic)? {
+            Output::Kafka(output) => Some(output.cluster()),
+            _ => None,
+        })
+    }
+
     #[cfg(feature = "kafka")]
     fn kafka_inputs(&self) -> Vec<KafkaTopic> {
         let kafka = |input: &Input| if let Input::Kafka(topic) = input { topic.each() } else { Vec::new() };

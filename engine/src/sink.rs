@@ -16,6 +16,7 @@ mod stdout;
 
 pub use files::{FileSink, move_aside};
 pub use memory::Captured;
+pub(crate) use memory::{TypedWriter, other_records};
 pub(crate) use nowhere::NowhereSink;
 pub use stdout::StdoutSink;
 

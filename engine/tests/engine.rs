@@ -23,6 +23,8 @@ mod late;
 mod left_over;
 #[path = "engine/mistakes.rs"]
 mod mistakes;
+#[path = "engine/numbers.rs"]
+mod numbers;
 #[path = "engine/outbox.rs"]
 mod outbox;
 #[path = "engine/process.rs"]

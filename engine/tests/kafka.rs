@@ -25,6 +25,8 @@ mod letters;
 mod metrics;
 #[path = "kafka/mistakes.rs"]
 mod mistakes;
+#[path = "engine/numbers.rs"]
+mod numbers;
 #[path = "kafka/offsets.rs"]
 mod offsets;
 #[path = "kafka/operator.rs"]

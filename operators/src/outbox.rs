@@ -46,6 +46,8 @@ pub struct OutboxState<T> {
     now: Timestamp,
     /// Items that were given out and not settled.
     under_way: usize,
+    /// Those of them that were when it was opened.
+    left_over: Vec<(u64, u32, Timestamp)>,
     dead: Vec<Dead>,
     news: Vec<LaneNews>,
     counts: OutboxCounts,
@@ -83,6 +85,7 @@ impl<T: Value> OutboxState<T> {
             born: None,
             now: Timestamp::MIN,
             under_way: 0,
+            left_over: Vec::new(),
             dead: Vec::new(),
             news: Vec::new(),
             counts: OutboxCounts::default(),
@@ -92,15 +95,17 @@ impl<T: Value> OutboxState<T> {
         }
         if outbox.owned {
             let mut scan = outbox.items.scan(shard, Namespace::NONE, None)?;
-            let (queue, under_way) = (&mut outbox.queue, &mut outbox.under_way);
+            let (queue, left_over) = (&mut outbox.queue, &mut outbox.left_over);
             let mut visit = |seat: Seat, item: &Pending| {
                 queue.add(seat.seq, item.place(), item.under_way);
-                *under_way += usize::from(item.under_way);
+                let at = Timestamp::from_micros(item.last.unwrap_or_default());
+                left_over.extend(item.under_way.then_some((seat.seq, item.attempts, at)));
                 Ok(())
             };
             while outbox.items.scan_next(&mut scan, READ_MAX, &mut visit)? {
                 // What waits need not stay in memory.
             }
+            outbox.under_way = outbox.left_over.len();
         }
         Ok(outbox)
     }
@@ -173,16 +178,20 @@ impl<T: Value> OutboxState<T> {
                 continue;
             };
             if self.now > Timestamp::from_micros(pending.added).plus(self.policy.max_age) {
-                let age = crate::time::span(self.policy.max_age);
-                let failure = match pending.failure.clone() {
-                    Some(last) => {
-                        Failure { message: format!("older than {age}; before that: {}", last.message), ..last }
-                    }
-                    None => Failure::permanent(format!("older than {age}, and never tried")),
-                };
+                let failure = pending.outlived(self.policy.max_age);
                 self.bury(seq, pending, failure)?;
                 continue;
             }
+            let arrival = match &self.policy.throttle {
+                None => self.arrival,
+                Some(throttle) => match throttle.admit(self.arrival, self.now) {
+                    Some(arrival) => arrival,
+                    None => {
+                        self.queue.put_back(seq);
+                        break;
+                    }
+                },
+            };
             let item = match serde_json::from_str(&pending.item) {
                 Ok(item) => item,
                 Err(error) => {
@@ -191,11 +200,7 @@ impl<T: Value> OutboxState<T> {
                     continue;
                 }
             };
-            let throttle = self.policy.throttle.as_ref();
-            if throttle.is_some_and(|throttle| !throttle.admit(&mut self.arrival, self.now)) {
-                self.queue.put_back(seq);
-                break;
-            }
+            self.arrival = arrival;
             pending.attempts += 1;
             pending.under_way = true;
             pending.first = pending.first.or(Some(self.now.as_micros()));
@@ -308,27 +313,10 @@ impl<T: Value> OutboxState<T> {
         std::mem::take(&mut self.dead)
     }
 
-    /// The attempts that are under way: item, number, and when it was decided on. For reopening: what came of them is to
-    /// be found out.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn under_way(&mut self) -> Result<Vec<(u64, u32, Timestamp)>> {
-        let mut found = Vec::new();
-        if self.under_way == 0 {
-            return Ok(found);
-        }
-        let shard = Seat::shard(self.home, self.local.shards_total());
-        let mut scan = self.items.scan(shard, Namespace::NONE, None)?;
-        let mut visit = |seat: Seat, item: &Pending| {
-            let at = Timestamp::from_micros(item.last.unwrap_or_default());
-            found.extend(item.under_way.then_some((seat.seq, item.attempts, at)));
-            Ok(())
-        };
-        while self.items.scan_next(&mut scan, READ_MAX, &mut visit)? {
-            // All of them.
-        }
-        Ok(found)
+    /// The attempts that were under way when it was opened: item, number, and when it was decided on. What came of them is
+    /// to be found out.
+    pub fn take_left_over(&mut self) -> Vec<(u64, u32, Timestamp)> {
+        std::mem::take(&mut self.left_over)
     }
 
     /// How many items wait, those under way included.

@@ -7,6 +7,7 @@ use super::admin::Admin;
 use super::client::Client;
 use super::config::Kafka;
 use super::errors::{create_by_hand, topic_error};
+use super::output_topic::RECORD_BYTES;
 use super::plain::Plain;
 use crate::sink::{Outgoing, Produce as _};
 use crate::{Error, Result};
@@ -97,7 +98,7 @@ impl Appender {
     /// # Errors
     /// `Config` where an option is wrong.
     pub fn new(kafka: &Kafka, topic: String) -> Result<Self> {
-        Ok(Self { plain: Plain::new(kafka, RECORD_BYTES_MAX)?, topic })
+        Ok(Self { plain: Plain::new(kafka, RECORD_BYTES)?, topic })
     }
 
     /// Appends a record, and waits until the brokers have it.
@@ -110,6 +111,3 @@ impl Appender {
         self.plain.flush()
     }
 }
-
-/// What brokers take unless they were told otherwise.
-const RECORD_BYTES_MAX: usize = 1_000_000;

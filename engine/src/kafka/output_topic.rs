@@ -11,7 +11,7 @@ use super::position::Identity;
 use crate::{Error, Result};
 
 /// What librdkafka takes by default, where the topic does not tell.
-const RECORD_BYTES: usize = 1_000_000;
+pub(super) const RECORD_BYTES: usize = 1_000_000;
 
 /// What is known of the topic of an output.
 #[derive(Clone, Debug)]

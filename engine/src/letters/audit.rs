@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::event::Event;
 use super::queue::append;
-use crate::sink::{Chunk, Sink, SinkCommitter, SinkWriter};
-use crate::{Error, Result};
+use crate::Result;
+use crate::sink::{Chunk, Sink, SinkCommitter, SinkWriter, TypedWriter, other_records};
 
 /// The audit of a file of dead letters.
 pub(crate) fn beside(letters: &Path) -> PathBuf {
@@ -29,29 +29,12 @@ impl Sink<Event> for AuditSink {
     }
 
     fn writer(&self) -> Box<dyn SinkWriter<Event>> {
-        Box::new(Writer)
+        Box::new(TypedWriter)
     }
 
     fn open(&self, _: Option<&str>) -> Result<Box<dyn SinkCommitter>> {
         Ok(Box::new(Committer { files: self.files.clone(), events: Vec::new() }))
     }
-}
-
-struct Writer;
-
-impl SinkWriter<Event> for Writer {
-    fn write(&mut self, mut records: Vec<Event>, chunk: &mut Chunk) -> Result<()> {
-        chunk.records += records.len();
-        match &mut chunk.typed {
-            None => chunk.typed = Some(Box::new(records)),
-            Some(any) => any.downcast_mut::<Vec<Event>>().ok_or_else(other)?.append(&mut records),
-        }
-        Ok(())
-    }
-}
-
-fn other() -> Error {
-    Error::bug("a chunk for the audit is of other records")
 }
 
 struct Committer {
@@ -62,18 +45,20 @@ struct Committer {
 impl SinkCommitter for Committer {
     fn append(&mut self, chunk: Chunk) -> Result<()> {
         if let Some(any) = chunk.typed {
-            self.events.append(&mut *any.downcast::<Vec<Event>>().map_err(|_| other())?);
+            self.events.append(&mut *any.downcast::<Vec<Event>>().map_err(|_| other_records::<Event>())?);
         }
         Ok(())
     }
 
     fn prepare(&mut self) -> Result<String> {
+        let mut by_file: BTreeMap<&PathBuf, Vec<Event>> = BTreeMap::new();
         for event in self.events.drain(..) {
             match self.files.get(&event.topic) {
-                Some(file) => append(file, &[event.audited()])?,
+                Some(file) => by_file.entry(file).or_default().push(event.audited()),
                 None => tracing::warn!(topic = event.topic, id = event.id, "no file of this topic to say a refusal in"),
             }
         }
+        by_file.into_iter().try_for_each(|(file, events)| append(file, &events))?;
         Ok(String::new())
     }
 

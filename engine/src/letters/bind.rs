@@ -30,16 +30,10 @@ pub(crate) enum Place {
 impl Place {
     /// Where those of a job are that is bound so.
     pub fn of(bindings: &Bindings, graph: &Graph, state: Option<PathBuf>) -> Self {
+        // Instances share what is in Kafka, and no directory.
         #[cfg(feature = "kafka")]
-        {
-            // Instances share what is in Kafka, and no directory.
-            let letters = graph.letters.iter().filter_map(|topic| bindings.outputs.get(topic));
-            let mut outputs = letters.chain(bindings.outputs.values());
-            let kafka =
-                |output: &Output| if let Output::Kafka(at) = output { Some(at.cluster().clone()) } else { None };
-            if let Some(kafka) = outputs.find_map(kafka) {
-                return Self::Kafka(kafka);
-            }
+        if let Some(kafka) = bindings.cluster(&graph.letters) {
+            return Self::Kafka(kafka.clone());
         }
         let Some(state) = state else { return Self::Nowhere };
         let audit = |topic: &String| match bindings.outputs.get(topic) {

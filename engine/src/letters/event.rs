@@ -43,7 +43,9 @@ pub(crate) enum What {
 impl Event {
     /// The same without what it is about: for the audit.
     pub fn audited(&self) -> Self {
-        Self { letter: None, ..self.clone() }
+        let Self { what, id, topic, at, by, reason, letter: _ } = self;
+        let (id, topic, by, reason) = (id.clone(), topic.clone(), by.clone(), reason.clone());
+        Self { what: *what, id, topic, at: *at, by, reason, letter: None }
     }
 }
 

@@ -140,8 +140,7 @@ fn rule(
     };
     tracing::warn!(id = event.id, refusal, "refused to redrive a dead letter");
     let (at, by) = (turn.now(), "job".to_owned());
-    let letter = None;
-    let refused = Event { what, at, by, reason: Some(refusal), letter, ..event.clone() };
+    let refused = Event { what, at, by, reason: Some(refusal), ..event.audited() };
     Some(Ruling::Refused(refused))
 }
 

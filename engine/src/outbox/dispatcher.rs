@@ -1,7 +1,7 @@
 //! Makes the attempts that are committed, on a thread of its own.
 //!
-//! It lives as long as the job's run, over all its attempts to run: where the engine goes back to the last commit while
-//! an item is on its way, what came of that is still known afterwards.
+//! It lives as long as the job, over all its attempts to run: where the engine goes back to the last commit while an item
+//! is on its way, what came of that is still known afterwards.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::mpsc::Sender;
@@ -56,6 +56,8 @@ struct Board<T> {
     queue: VecDeque<Attempt<T>>,
     /// By item: attempts that were committed and whose outcome is not.
     known: HashMap<u64, Known>,
+    /// Those among them whose outcome is there and the outbox has not heard of.
+    untold: Vec<u64>,
     running: usize,
     /// Nothing more is begun.
     closing: bool,
@@ -69,8 +71,6 @@ struct Known {
     number: u32,
     at: Timestamp,
     outcome: Option<Outcome>,
-    /// The outbox has heard of it.
-    told: bool,
 }
 
 impl<T: Send + Sync + 'static> Dispatcher<T> {
@@ -86,6 +86,7 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
                 confirmed: None,
                 queue: VecDeque::new(),
                 known: HashMap::new(),
+                untold: Vec::new(),
                 running: 0,
                 closing: false,
                 over: false,
@@ -119,22 +120,21 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
         let made: HashSet<Made> = under_way.iter().copied().collect();
         board.known.retain(|seq, known| made.contains(&(*seq, known.number, known.at)));
         board.queue.retain(|attempt| made.contains(&(attempt.seq, attempt.number, attempt.at)));
-        board.known.values_mut().for_each(|known| known.told = false);
+        board.untold = board.known.iter().filter(|(_, known)| known.outcome.is_some()).map(|(seq, _)| *seq).collect();
         under_way.iter().filter(|(seq, ..)| !board.known.contains_key(seq)).copied().collect()
     }
 
     /// What came of attempts since this was asked last.
     pub fn answers(&self) -> Vec<Answer> {
         let mut board = self.board();
-        let done = board.known.iter_mut().filter(|(_, known)| !known.told && known.outcome.is_some());
-        let answer = |(&seq, known): (&u64, &mut Known)| {
-            known.told = true;
+        let mut untold = std::mem::take(&mut board.untold);
+        // The order in which they are settled is that in which they came into the outbox.
+        untold.sort_unstable();
+        let answer = |seq: u64| {
+            let known = board.known.get(&seq)?;
             Some(Answer { seq, number: known.number, at: known.at, outcome: known.outcome.clone()? })
         };
-        let mut answers: Vec<Answer> = done.filter_map(answer).collect();
-        // The order in which they are settled is that in which they came into the outbox.
-        answers.sort_by_key(|answer| answer.seq);
-        answers
+        untold.into_iter().filter_map(answer).collect()
     }
 
     /// Whether nothing more is begun.
@@ -150,9 +150,7 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
             board.known.remove(seq);
         }
         for attempt in attempts {
-            board
-                .known
-                .insert(attempt.seq, Known { number: attempt.number, at: attempt.at, outcome: None, told: false });
+            board.known.insert(attempt.seq, Known { number: attempt.number, at: attempt.at, outcome: None });
             board.queue.push_back(attempt);
         }
         drop(board);
@@ -171,7 +169,7 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
             let board = self.board();
             board.running == 0 && board.queue.is_empty()
         });
-        self.board().known.values().any(|known| !known.told && known.outcome.is_some())
+        !self.board().untold.is_empty()
     }
 
     /// Ends the thread; what is under way is broken off.
@@ -220,6 +218,7 @@ impl<T> Board<T> {
         // It was given up meanwhile.
         let Some(known) = known else { return };
         known.outcome = Some(outcome);
+        self.untold.push(seq);
         if let Some(worker) = &self.worker {
             // One that has stopped needs no waking.
             worker.send(Inbound::Wake).ok();

@@ -36,8 +36,7 @@ pub(super) struct Task<T> {
     delivered: usize,
     /// Attempts of a process that is gone; settled once the time is known.
     lost: Vec<(u64, u32, Timestamp)>,
-    ticked: bool,
-    /// The last tick.
+    /// The last tick; at the beginning of time before the first.
     now: Timestamp,
     signature: Arc<Signature>,
     ended: bool,
@@ -51,12 +50,12 @@ impl<T: Value + Sync> Task<T> {
         dispatcher: Arc<Dispatcher<T>>,
         dead_letters: Box<dyn Output<Vec<DeadLetter>>>,
         concurrency: usize,
-    ) -> Result<Self> {
+    ) -> Self {
         let mut lost = Vec::new();
         if outbox.is_owned() {
-            lost = dispatcher.reopen(build.peers[build.worker].clone(), &outbox.under_way()?);
+            lost = dispatcher.reopen(build.peers[build.worker].clone(), &outbox.take_left_over());
         }
-        Ok(Self {
+        Self {
             id: build.node_id.clone(),
             node: build.node,
             outbox,
@@ -70,17 +69,16 @@ impl<T: Value + Sync> Task<T> {
             window: concurrency,
             delivered: 0,
             lost,
-            ticked: false,
             now: Timestamp::MIN,
             signature: Arc::clone(&build.signature),
             ended: false,
             told_end: false,
-        })
+        }
     }
 
     /// Hears what came of attempts, and decides on others.
     fn go_on(&mut self) -> Result<()> {
-        if !self.outbox.is_owned() || !self.ticked {
+        if !self.outbox.is_owned() || self.now == Timestamp::MIN {
             return Ok(());
         }
         for (seq, number, at) in std::mem::take(&mut self.lost) {
@@ -134,7 +132,7 @@ impl<T: Value + Sync> Task<T> {
         // A run that is asked to stop hears what came of its last attempts here.
         self.go_on()?;
         self.outbox.checkpoint(epoch)?;
-        self.dispatcher_figures()?;
+        self.show_figures()?;
         let delivered = std::mem::take(&mut self.delivered);
         self.window = (2 * delivered).max(self.window / 2).clamp(self.concurrency, WINDOW_MAX);
         let parcel = std::mem::take(&mut self.parcel);
@@ -148,7 +146,7 @@ impl<T: Value + Sync> Task<T> {
         self.dead_letters.send(Message::Barrier(epoch))
     }
 
-    fn dispatcher_figures(&mut self) -> Result<()> {
+    fn show_figures(&mut self) -> Result<()> {
         if self.outbox.is_owned() {
             let (pending, down, counts) = (self.outbox.len(), self.outbox.lanes_down(), self.outbox.counts());
             self.dispatcher.figures.set(pending, down, self.outbox.oldest()?, counts);
@@ -173,7 +171,6 @@ impl<T: Value + Sync> Output<Vec<T>> for Task<T> {
             Message::Tick(now) => {
                 self.outbox.tick(now);
                 self.now = now;
-                self.ticked = true;
                 self.go_on()?;
             }
             Message::Watermark(_) | Message::Idle | Message::Origin(..) => {}

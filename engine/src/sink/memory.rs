@@ -138,7 +138,7 @@ impl<T: Send + 'static> Sink<T> for Captured<T> {
 }
 
 /// Passes records on as they are.
-struct TypedWriter;
+pub(crate) struct TypedWriter;
 
 impl<T: Send + 'static> SinkWriter<T> for TypedWriter {
     fn write(&mut self, mut records: Vec<T>, chunk: &mut Chunk) -> Result<()> {
@@ -175,6 +175,7 @@ impl<T: Send + 'static> SinkCommitter for Publisher<T> {
     }
 }
 
-fn other_records<T>() -> Error {
+/// The error for a chunk that another sink has made.
+pub(crate) fn other_records<T>() -> Error {
     Error::bug(format!("chunk of records that are not {}", std::any::type_name::<T>()))
 }

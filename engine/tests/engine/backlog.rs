@@ -128,11 +128,7 @@ fn a_run_that_delivers_nothing_is_not_held_up_by_what_waits() {
     let names: String = (0..5_000).map(|number| format!("item {number}\n")).collect();
     std::fs::write(dir.path().join("items.txt"), names).unwrap();
     let control = Control::default();
-    let stop = control.clone();
-    let closed = Receiver::new(move |_, _| {
-        stop.stop();
-        Err(Failure::transient("closed"))
-    });
+    let closed = Receiver::closing(&control);
     let (job, options) = kept(dir.path(), &closed, |outbox| outbox.bound(1));
     job.run(&options, &control).unwrap();
     let attempts = closed.items().len();

@@ -24,6 +24,15 @@ impl Receiver {
         Self(Arc::new(Inner { attempts: Mutex::default(), answer: Box::new(answer) }))
     }
 
+    /// One that takes nothing, and has the run stopped at the first attempt.
+    pub fn closing(control: &Control) -> Self {
+        let stop = control.clone();
+        Self::new(move |_, _| {
+            stop.stop();
+            Err(Failure::transient("closed"))
+        })
+    }
+
     pub fn attempts(&self) -> Vec<Attempt<String>> {
         self.0.attempts.lock().unwrap().iter().map(|(_, attempt)| attempt.clone()).collect()
     }
@@ -202,12 +211,7 @@ fn what_waits_is_kept_when_the_run_is_stopped_and_delivered_by_the_next_one() {
     let names: String = (0..50).map(|number| format!("item {number}\n")).collect();
     std::fs::write(dir.path().join("items.txt"), names).unwrap();
     let control = Control::default();
-    let stop = control.clone();
-    let closed = Receiver::new(move |_, seen| {
-        stop.stop();
-        let _ = seen;
-        Err(Failure::transient("closed"))
-    });
+    let closed = Receiver::closing(&control);
     let (job, options) = kept(dir.path(), &closed, |outbox| outbox.concurrency(8));
     job.run(&options, &control).unwrap();
     assert!(closed.items().len() < 50);

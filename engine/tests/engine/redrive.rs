@@ -7,13 +7,7 @@ use std::process::Command;
 use headwater::prelude::*;
 use headwater::{LetterKind, state::CRASH_POINTS};
 
-/// A number; also the word `five`, for a job that is mended.
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Digits(u64),
-    Word(String),
-}
+use crate::numbers;
 
 struct Place {
     directory: tempfile::TempDir,
@@ -62,18 +56,7 @@ impl Place {
 }
 
 fn job(mended: bool) -> Job {
-    let job = Job::new("numbers");
-    let letters = || BadRecords::DeadLetter(Topic::json("dead"));
-    if mended {
-        let number = |number| match number {
-            Number::Digits(digits) => digits,
-            Number::Word(word) => word.len() as u64 + 1,
-        };
-        job.source(Topic::json::<Number>("numbers")).on_bad_record(letters()).map(number).sink(Topic::json("out"));
-    } else {
-        job.source(Topic::json::<u64>("numbers")).on_bad_record(letters()).sink(Topic::json("out"));
-    }
-    job
+    numbers::job("numbers", mended)
 }
 
 fn args(directory: &Path, words: &[&str]) -> Vec<String> {

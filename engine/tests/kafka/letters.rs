@@ -4,15 +4,8 @@ use headwater::prelude::*;
 use headwater::{LetterKind, RunOptions};
 
 use super::broker::Broker;
+use super::numbers;
 use super::running::{options, wait_until};
-
-/// A number; also a word, for a job that is mended.
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Digits(u64),
-    Word(String),
-}
 
 struct Shop {
     broker: &'static Broker,
@@ -33,17 +26,7 @@ impl Shop {
     }
 
     fn job(&self, mended: bool) -> Job {
-        let job = Job::new(&self.name);
-        let letters = || BadRecords::DeadLetter(Topic::json("dead"));
-        if mended {
-            let number = |number| match number {
-                Number::Digits(digits) => digits,
-                Number::Word(word) => word.len() as u64 + 1,
-            };
-            job.source(Topic::json::<Number>("numbers")).on_bad_record(letters()).map(number).sink(Topic::json("out"));
-        } else {
-            job.source(Topic::json::<u64>("numbers")).on_bad_record(letters()).sink(Topic::json("out"));
-        }
+        let job = numbers::job(&self.name, mended);
         job.bind_input("numbers", Input::Kafka(self.broker.kafka().topic(&self.input)));
         for name in ["out", "dead"] {
             job.bind_output(name, Output::Kafka(self.broker.kafka().output(self.topic(name)).partitions(1)));

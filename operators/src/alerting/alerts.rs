@@ -237,11 +237,6 @@ impl<K: Key, T> AlertSteps<K, T> {
     }
 }
 
-/// Takes the state out. Where there is none, nothing has changed.
-fn take<K: Key>(turn: &mut Watched<'_, K>) -> Option<Watch> {
-    if turn.state().is_some() { turn.state_mut().take() } else { None }
-}
-
 impl<K: Key, T: Send + 'static> Steps<Vec<T>, K> for AlertSteps<K, T> {
     type State = Watch;
     type Output = Alert;
@@ -256,7 +251,7 @@ impl<K: Key, T: Send + 'static> Steps<Vec<T>, K> for AlertSteps<K, T> {
             self.late.add(1);
             return Ok(());
         }
-        let mut watch = take(turn).unwrap_or_default();
+        let mut watch = turn.take().unwrap_or_default();
         let mut alerts = Vec::new();
         watch.pass(now.minus(INSTANT), reached, &self.timing, &mut alerts);
         watch.newest = time;
@@ -273,11 +268,8 @@ impl<K: Key, T: Send + 'static> Steps<Vec<T>, K> for AlertSteps<K, T> {
     }
 
     fn on_timer(&self, turn: &mut Watched<'_, K>, time: Timestamp, clock: Clock) -> Result<()> {
-        let Some(mut watch) = take(turn) else { return Ok(()) };
-        let now = match clock {
-            Clock::Event => turn.reached(),
-            Clock::Wall => turn.now(),
-        };
+        let Some(mut watch) = turn.take() else { return Ok(()) };
+        let now = turn.reached_by(clock);
         watch.timer = watch.timer.filter(|set| *set != time);
         if time > now {
             // The input has ended. That is not the passing of time: nothing fires or resolves by it.

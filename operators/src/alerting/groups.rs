@@ -97,11 +97,7 @@ impl AlertGroups {
 
     /// What `explain` says of it.
     pub fn describe(&self) -> String {
-        let clock = match self.clock {
-            Clock::Event => "event time",
-            Clock::Wall => "wall clock",
-        };
-        format!("wait {}, every {}, {clock}", span(self.wait), span(self.every))
+        format!("wait {}, every {}, {}", span(self.wait), span(self.every), self.clock.name())
     }
 
     /// The operator that puts the alerts of each key of `keying` together.
@@ -254,7 +250,7 @@ impl<K: Key> Steps<Vec<Alert>, K> for GroupSteps {
             *turn.state_mut() = Some(gathered);
             return Ok(());
         }
-        let now = if clock == Clock::Event { turn.reached() } else { turn.now() };
+        let now = turn.reached_by(clock);
         self.pass(turn, &mut gathered, now.minus(INSTANT));
         self.keep(turn, gathered);
         Ok(())

@@ -183,13 +183,9 @@ impl<K, A, C> Rule<K, A, C> {
 
     /// What `explain` says of it.
     pub(super) fn detail(&self, durations: &[(&str, Option<Duration>)]) -> String {
-        let clock = match self.clock {
-            Clock::Event => "event time",
-            Clock::Wall => "wall clock",
-        };
         let remind = ("reminder every", self.remind_every);
         let said = durations.iter().chain([&remind]);
         let said = said.filter_map(|(what, duration)| duration.map(|duration| format!("{what} {}", span(duration))));
-        said.chain([clock.to_owned()]).collect::<Vec<_>>().join(", ")
+        said.chain([self.clock.name().to_owned()]).collect::<Vec<_>>().join(", ")
     }
 }

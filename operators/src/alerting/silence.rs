@@ -176,19 +176,6 @@ impl<K: Key> SilenceSteps<K> {
         }
         *turn.state_mut() = Some(heard);
     }
-
-    /// How far the rule's clock is.
-    fn clock(&self, turn: &Listened<'_, K>) -> Timestamp {
-        match self.rule.clock {
-            Clock::Event => turn.reached(),
-            Clock::Wall => turn.now(),
-        }
-    }
-}
-
-/// Takes the state out. Where there is none, nothing has changed.
-fn take<K: Key>(turn: &mut Listened<'_, K>) -> Option<Heard> {
-    if turn.state().is_some() { turn.state_mut().take() } else { None }
 }
 
 impl<T: Send + 'static, K: Key> Steps<Vec<T>, K> for SilenceSteps<K> {
@@ -196,12 +183,12 @@ impl<T: Send + 'static, K: Key> Steps<Vec<T>, K> for SilenceSteps<K> {
     type Output = Alert;
 
     fn on_record(&self, turn: &mut Listened<'_, K>, _: &Vec<T>, _: usize) -> Result<()> {
-        let clock = self.clock(turn);
+        let clock = turn.reached_by(self.rule.clock);
         let now = match self.rule.clock {
             Clock::Event => turn.time(),
             Clock::Wall => clock,
         };
-        let known = take(turn).and_then(|heard| self.pass(turn, heard, now.minus(INSTANT)));
+        let known = turn.take().and_then(|heard| self.pass(turn, heard, now.minus(INSTANT)));
         // So old that the key is silent again already.
         let is_old = now.plus(self.after()) < clock;
         let mut heard = match known {
@@ -224,8 +211,8 @@ impl<T: Send + 'static, K: Key> Steps<Vec<T>, K> for SilenceSteps<K> {
     }
 
     fn on_timer(&self, turn: &mut Listened<'_, K>, time: Timestamp, _: Clock) -> Result<()> {
-        let Some(mut heard) = take(turn) else { return Ok(()) };
-        let now = self.clock(turn);
+        let Some(mut heard) = turn.take() else { return Ok(()) };
+        let now = turn.reached_by(self.rule.clock);
         heard.timer = heard.timer.filter(|set| *set != time);
         if time > now {
             // The input has ended: nobody fell silent by that.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::notice::Notice;
 use super::z_score::Baseline;
-use crate::{Alert, AlertStatus, Clock, Timestamp};
+use crate::{Alert, Clock, Timestamp};
 
 /// A quiet key is kept for so long after its newest measurement: what comes out of order finds what was newer. Not
 /// shorter, or the timer that forgets it would be set anew for each record.
@@ -234,7 +234,7 @@ impl Watch {
             out.push(alert.clone());
             return;
         }
-        out.push(Alert { status: AlertStatus::Resolved, ends_at: Some(due), ..alert.clone() });
+        out.push(alert.clone().resolved(due));
         self.phase = Phase::Quiet;
         self.count(due, timing);
     }

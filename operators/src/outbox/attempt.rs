@@ -54,8 +54,8 @@ pub enum FailureKind {
     Transient,
     /// It never will: the item goes to the dead letters.
     Permanent,
-    /// Nobody answered, and nothing was sent: items of this [lane](Attempt) wait until somebody does. It does not count
-    /// as an attempt.
+    /// Nobody answers, or lets anybody in: items of this [lane](super::Naming::lane) wait until somebody does. It does not
+    /// count as an attempt.
     Unreachable,
     /// It is not known whether it was delivered: the process ended meanwhile. Retried like a transient one.
     Unknown,
@@ -76,8 +76,8 @@ impl Failure {
         Self::new(FailureKind::Permanent, message)
     }
 
-    /// Nobody answered, and nothing was sent: connection refused, no such host. Only for what cannot have reached the
-    /// receiver.
+    /// Nobody answered, as at a connection refused, or nobody is let in, as by a wrong password. Only for what cannot have
+    /// delivered the item.
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Unreachable, message)
     }

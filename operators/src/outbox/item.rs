@@ -1,5 +1,7 @@
 //! An item of an outbox, and what becomes of it.
 
+use std::time::Duration;
+
 use headwater_state::Text;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,15 @@ impl Pending {
     pub fn place(&self) -> Place {
         let due = Timestamp::from_micros(self.due);
         Place { due, priority: self.priority, lane: self.lane.clone(), order: self.order.clone(), tries: 0 }
+    }
+
+    /// Why it is given up after it has waited for longer than `age`.
+    pub fn outlived(&self, age: Duration) -> Failure {
+        let age = crate::time::span(age);
+        match self.failure.clone() {
+            Some(last) => Failure { message: format!("older than {age}; before that: {}", last.message), ..last },
+            None => Failure::permanent(format!("older than {age}, and never tried")),
+        }
     }
 
     /// The item given up.

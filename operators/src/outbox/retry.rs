@@ -116,15 +116,14 @@ impl Throttle {
     }
 
     /// The generic cell rate algorithm (ITU-T I.371): `arrival` is when the next attempt was due if they came evenly.
-    /// Moves it on and says yes, or says no.
-    pub(super) fn admit(&self, arrival: &mut i64, now: Timestamp) -> bool {
-        let due = (*arrival).max(now.as_micros());
+    /// When the one after this would be, if this one may go now.
+    pub(super) fn admit(&self, arrival: i64, now: Timestamp) -> Option<i64> {
+        let due = arrival.max(now.as_micros());
         let ahead = (due - now.as_micros()) as f64;
         if ahead > self.interval_micros * f64::from(self.burst - 1) {
-            return false;
+            return None;
         }
-        *arrival = due.saturating_add(self.interval_micros.ceil() as i64);
-        true
+        Some(due.saturating_add(self.interval_micros.ceil() as i64))
     }
 }
 
@@ -164,7 +163,8 @@ mod tests {
         let (mut arrival, mut admitted) = (0, Vec::new());
         for millis in (0..2_000).step_by(50) {
             let now = Timestamp::from_millis(1_000_000 + millis);
-            admitted.push((0..100).take_while(|_| throttle.admit(&mut arrival, now)).count());
+            let mut admit = |_: &i32| throttle.admit(arrival, now).map(|next| arrival = next).is_some();
+            admitted.push((0..100).take_while(|at| admit(at)).count());
         }
         assert_eq!(admitted[0], 5);
         let total: usize = admitted.iter().sum();

@@ -15,6 +15,16 @@ pub enum Clock {
     Wall,
 }
 
+impl Clock {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event time",
+            Self::Wall => "wall clock",
+        }
+    }
+}
+
 /// What [`Process`](crate::Process) does with a row and with a timer. [`StepFns`] makes it of two closures.
 pub trait Steps<R: Records, K>: Send + Sync + 'static {
     /// What is kept per key.
@@ -136,6 +146,19 @@ impl<K: Key, S: Value, O> Turn<'_, K, S, O> {
     /// The key's state, to be changed. `None` removes it.
     pub fn state_mut(&mut self) -> &mut Option<S> {
         self.states.change(self.slot)
+    }
+
+    /// How far a clock is, the end of the input not counted.
+    pub(crate) fn reached_by(&self, clock: Clock) -> Timestamp {
+        match clock {
+            Clock::Event => self.reached(),
+            Clock::Wall => self.now(),
+        }
+    }
+
+    /// Takes the key's state out. Where there is none, nothing has changed.
+    pub(crate) fn take(&mut self) -> Option<S> {
+        if self.state().is_some() { self.state_mut().take() } else { None }
     }
 
     /// Emits a record, at the time of this step.

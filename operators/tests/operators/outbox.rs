@@ -91,7 +91,7 @@ impl World {
             let order = |item: &u32| item.is_multiple_of(3).then(|| Text::from("thirds"));
             let naming = Naming { order: Some(Arc::new(order)), ..Naming::new("job") };
             let mut outbox = OutboxState::open("post", policy, naming, local)?;
-            let lost = outbox.under_way()?;
+            let lost = outbox.take_left_over();
             let probe = Probe { outbox, answers: Rc::clone(&asked), lost, room };
             Ok(Box::new(Chain::new(probe, next)) as Box<dyn Output<Vec<u32>>>)
         };
