@@ -236,7 +236,9 @@ impl Assembly {
                 commit.blocks.sort_by_key(|block| block.shard);
                 return Ok(Some(commit));
             }
-            if !commit.marker.is_empty() {
+            // Shards are read one after the other, so that older ones may come later.
+            let is_newer = self.old_record.as_ref().is_none_or(|(of, _)| *of < epoch);
+            if is_newer && !commit.marker.is_empty() {
                 self.old_record = Some((epoch, commit.marker));
             }
         }

@@ -74,6 +74,18 @@ fn what_is_missing_behind_the_start_is_told() {
 }
 
 #[test]
+fn the_newest_record_is_known_whatever_shard_it_is_in() {
+    let mut assembly = Assembly::new("job.state", 2, false, Epoch(5));
+    part(&mut assembly, 5, 0, &[0], 10).unwrap();
+    assert_eq!(assembly.next().unwrap(), None);
+    // The other shard is read after it.
+    part(&mut assembly, 3, 1, &[0, 1], 20).unwrap();
+    part(&mut assembly, 4, 1, &[1], 22).unwrap();
+    assert_eq!(assembly.next().unwrap(), None);
+    assert!(assembly.is_whole() && assembly.record_of(5).is_some());
+}
+
+#[test]
 fn a_damaged_part_is_told_with_its_place() {
     let mut assembly = Assembly::new("job.state", 1, true, Epoch(0));
     part(&mut assembly, 1, 0, &[0], 0).unwrap();
