@@ -77,6 +77,7 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
             control,
             recent: VecDeque::new(),
             written: BTreeMap::new(),
+            settled: Vec::new(),
             lag: None,
             commits: 0,
             letters: plan.letters.clone(),

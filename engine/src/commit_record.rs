@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use headwater_state::Note;
 use serde::{Deserialize, Serialize};
 
-use crate::letters::SETTLED;
+use crate::letters::OpenLetters;
 use crate::{Error, Result};
 
 /// Written as the marker of each commit, as JSON.
@@ -32,23 +32,9 @@ pub(crate) struct Totals {
     pub late: u64,
     /// By topic.
     pub records_out: BTreeMap<String, u64>,
-    /// Since when there are dead letters that nothing was done about, in microseconds since the epoch.
+    /// Dead letters that nothing was done about.
     #[serde(default)]
-    pub letters_since: Option<i64>,
-}
-
-impl Totals {
-    /// How many dead letters there are that nothing was done about.
-    pub fn open_letters(&self, topics: &[String]) -> u64 {
-        let written: u64 = topics.iter().filter_map(|topic| self.records_out.get(topic)).sum();
-        written.saturating_sub(self.records_out.get(SETTLED).copied().unwrap_or(0))
-    }
-
-    /// Notes since when there are any; `now` is the last tick.
-    pub fn note_letters(&mut self, topics: &[String], now: i64) {
-        let since = self.letters_since.unwrap_or(now);
-        self.letters_since = (self.open_letters(topics) > 0).then_some(since);
-    }
+    pub open_letters: OpenLetters,
 }
 
 impl CommitRecord {

@@ -9,6 +9,7 @@ use headwater_state::{Commit, Epoch, WriteBehind};
 
 use crate::commit_record::CommitRecord;
 use crate::graph::is_internal;
+use crate::letters::{self, SETTLED};
 use crate::progress::{Committed, Phase, Step};
 use crate::report::{Counts, Inbound, Prepared, Report};
 use crate::rotation::Rotation;
@@ -44,6 +45,8 @@ pub(crate) struct Coordinator<'a> {
     pub recent: VecDeque<(String, String)>,
     /// Records written in the running epoch, by topic.
     pub written: BTreeMap<String, u64>,
+    /// When the dead letters were written that this epoch has settled.
+    pub settled: Vec<i64>,
     /// Since when commits wait for the tables.
     pub lag: Option<(Epoch, Instant)>,
     pub commits: u64,
@@ -205,6 +208,9 @@ impl Coordinator<'_> {
         let sink = self.sinks.iter_mut().find(|sink| sink.node == node);
         let sink = sink.ok_or_else(|| Error::bug(format!("node {node} is not a sink")))?;
         *self.written.entry(sink.topic.clone()).or_default() += chunk.records as u64;
+        if sink.topic == SETTLED {
+            self.settled.extend(letters::settled_times(&chunk.bytes)?);
+        }
         if is_internal(&sink.topic) {
             return sink.committer.append(chunk).map_err(|error| error.within(format!("write {}", sink.topic)));
         }
@@ -251,13 +257,7 @@ impl Coordinator<'_> {
         if blocks.is_empty() && !record.moved_since(&self.record) && !is_due && !has_written {
             return Ok(false);
         }
-        record.totals.records_in = base.records_in + counts.records_in;
-        record.totals.bad = base.bad + counts.bad;
-        record.totals.late = base.late + counts.late;
-        for (topic, written) in std::mem::take(&mut self.written) {
-            *record.totals.records_out.entry(topic).or_default() += written;
-        }
-        record.totals.note_letters(&self.letters, record.tick_micros);
+        self.count(&mut record, base, &counts);
         size.changed_bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
         let epoch = self.epoch.next();
         self.write_behind.commit(Commit { epoch, blocks, marker: record.write()? })?;
@@ -308,6 +308,21 @@ impl Coordinator<'_> {
         notes.min_by_key(|note| newest(note).unwrap_or(i64::MIN)).map(|note| note.scope.clone())
     }
 
+    /// What is counted over all runs.
+    fn count(&mut self, record: &mut CommitRecord, base: &crate::commit_record::Totals, counts: &Counts) {
+        let totals = &mut record.totals;
+        totals.records_in = base.records_in + counts.records_in;
+        totals.bad = base.bad + counts.bad;
+        totals.late = base.late + counts.late;
+        for (topic, written) in std::mem::take(&mut self.written) {
+            if self.letters.contains(&topic) {
+                totals.open_letters.written(written, record.tick_micros);
+            }
+            *totals.records_out.entry(topic).or_default() += written;
+        }
+        std::mem::take(&mut self.settled).into_iter().for_each(|written| totals.open_letters.settled(written));
+    }
+
     fn publish(&self, counts: Counts, size: Size, commit_time: Duration) {
         let totals = &self.record.totals;
         self.control.progress.commit(Committed {
@@ -319,8 +334,8 @@ impl Coordinator<'_> {
                 .filter(|(topic, _)| !is_internal(topic))
                 .map(|(topic, count)| (topic.clone(), *count))
                 .collect(),
-            dead_letters: totals.open_letters(&self.letters),
-            dead_letters_since: totals.letters_since.map(Timestamp::from_micros),
+            dead_letters: totals.open_letters.len(),
+            dead_letters_since: totals.open_letters.oldest(),
             bad: totals.bad,
             late: totals.late,
             held_back_by: counts.watermark.as_ref().and_then(|(_, operator)| self.slowest(operator)),

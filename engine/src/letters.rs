@@ -3,10 +3,12 @@
 
 pub(crate) mod audit;
 mod bind;
+mod bytes;
 pub(crate) mod event;
 mod kept;
 mod letter;
 pub(crate) mod look;
+mod open;
 pub(crate) mod queue;
 mod signature;
 mod way_back;
@@ -14,5 +16,6 @@ mod way_back;
 pub(crate) use bind::{Place, bind};
 pub(crate) use kept::Kept;
 pub use letter::{DeadLetter, LetterHeader, LetterKind, LetterOrigin};
+pub(crate) use open::OpenLetters;
 pub(crate) use signature::Signature;
-pub(crate) use way_back::{Redecode, SETTLED, WayBack, into, refusal};
+pub(crate) use way_back::{Redecode, SETTLED, WayBack, into, refusal, settled_times};

@@ -8,7 +8,7 @@ mod task;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use headwater_operators::{Naming, OutboxPolicy, OutboxState, Retry, Throttle, outbox_table};
+use headwater_operators::{Entry, Map, Naming, OutboxPolicy, OutboxState, Retry, Throttle, outbox_table};
 use headwater_state::{Text, Value};
 
 use crate::connectors::Connector;
@@ -245,7 +245,7 @@ impl<T: Value + Sync, C: Connector<T>> Outbox<T, C> {
                 let naming = Naming { job: build.job.clone(), ..naming.clone() };
                 let state = OutboxState::open(&id, policy, naming, &build.local)?;
                 let task = Task::new(build, state, Arc::clone(dispatcher), dead_letters, limits.concurrency);
-                Ok(vec![erase::<Vec<T>>(build.named(task))])
+                Ok(vec![erase::<Vec<Entry<T>>>(build.named(task))])
             }),
         }
     }
@@ -291,11 +291,14 @@ impl<T: Value + Sync> Stream<Vec<T>> {
         if let Some(mistake) = outbox.mistake() {
             self.mistake(format!("outbox `{}`: {mistake}", outbox.id));
         }
-        let redecode: Redecode<T> = Arc::new(|letter| {
+        let redecode: Redecode<Entry<T>> = Arc::new(|letter| {
             let payload = letter.bytes().unwrap_or_default();
-            serde_json::from_slice(&payload).map_err(|error| Error::record(error.to_string()))
+            let item = serde_json::from_slice(&payload).map_err(|error| Error::record(error.to_string()))?;
+            // Its receiver may have it after all.
+            Ok(Entry { item, idempotency_key: letter.idempotency_key.clone() })
         });
-        let (stream, again) = letters::into(self, &outbox.id, redecode);
+        let entries = self.step("enter", |_| Ok(Map::new(Arc::new(Entry::from))));
+        let (stream, again) = letters::into(entries, &outbox.id, redecode);
         // One worker owns all items, so that throttle, order and bound hold for the job.
         let home = Text::from(outbox.id.as_str());
         let stream = stream.key_by(move |_| home.clone()).records();

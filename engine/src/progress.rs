@@ -48,7 +48,7 @@ pub struct Committed {
     pub records_out: Vec<(String, u64)>,
     /// Dead letters that were neither redriven nor dropped, as far as the job was told, over all runs.
     pub dead_letters: u64,
-    /// Since when there are some without a break.
+    /// Since when the oldest of them waits.
     pub dead_letters_since: Option<Timestamp>,
     /// Bad records, over all runs.
     pub bad: u64,

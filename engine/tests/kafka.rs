@@ -33,6 +33,8 @@ mod offsets;
 mod operator;
 #[path = "kafka/records.rs"]
 mod records;
+#[path = "kafka/redriven.rs"]
+mod redriven;
 #[path = "kafka/running.rs"]
 mod running;
 #[path = "engine/scrape.rs"]

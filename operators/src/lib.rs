@@ -60,8 +60,8 @@ pub use merge::{Merge, MergeInput};
 pub use message::{Activity, Credit, Message, Origin};
 pub use operator::{Chain, Operator, Output, Progress};
 pub use outbox::{
-    Answer, Attempt, Dead, Failure, FailureKind, LaneNews, Naming, OutboxCounts, OutboxPolicy, OutboxState, Outcome,
-    Retry, Throttle, outbox_table,
+    Answer, Attempt, Dead, Entry, Failure, FailureKind, LaneNews, Naming, OutboxCounts, OutboxPolicy, OutboxState,
+    Outcome, Retry, Throttle, outbox_table,
 };
 pub use pane::{Late, Pane, PaneKind};
 pub use predicate::Predicate;

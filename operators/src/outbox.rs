@@ -12,7 +12,7 @@ use headwater_state::{Epoch, Error, Key, LocalState, Namespace, Note, Result, St
 use crate::Timestamp;
 pub use attempt::{Attempt, Failure, FailureKind};
 use item::Pending;
-pub use item::{Answer, Dead, LaneNews, OutboxCounts, Outcome};
+pub use item::{Answer, Dead, Entry, LaneNews, OutboxCounts, Outcome};
 pub use policy::{Naming, OutboxPolicy};
 use queue::Queue;
 pub use retry::{Retry, Throttle};
@@ -119,15 +119,15 @@ impl<T: Value> OutboxState<T> {
     ///
     /// # Errors
     /// The store's.
-    pub fn add(&mut self, items: Vec<T>) -> Result<()> {
+    pub fn add(&mut self, entries: Vec<Entry<T>>) -> Result<()> {
         self.items.maintain();
-        self.counts.added += items.len() as u64;
+        self.counts.added += entries.len() as u64;
         if !self.policy.delivers {
-            self.counts.suppressed += items.len() as u64;
+            self.counts.suppressed += entries.len() as u64;
             return Ok(());
         }
         let born = *self.born.get_or_insert(self.now.as_micros());
-        for item in items {
+        for Entry { item, idempotency_key } in entries {
             let seq = self.next;
             self.next += 1;
             let naming = &self.naming;
@@ -135,10 +135,8 @@ impl<T: Value> OutboxState<T> {
             let (lane, order) = ((naming.lane)(&item), naming.order.as_ref().and_then(|order| order(&item)));
             let priority = naming.priority.as_ref().map_or(0, |priority| priority(&item));
             let due = self.now.plus(wait);
-            let key = match &naming.key {
-                Some(key) => key(&item),
-                None => format!("{}/{}/{born:x}-{seq}", naming.job, self.id),
-            };
+            let made = || format!("{}/{}/{born:x}-{seq}", naming.job, self.id);
+            let key = naming.key.as_ref().map(|key| key(&item)).or(idempotency_key).unwrap_or_else(made);
             let pending = Pending {
                 item: self.written(&item)?,
                 key,

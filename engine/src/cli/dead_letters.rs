@@ -1,5 +1,6 @@
 //! `dead-letters list`, `show`, `drop` and `redrive`: what the job could not process, and what becomes of it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -148,7 +149,7 @@ pub(super) fn parse(matches: &mut clap::ArgMatches) -> Result<(Word, LetterFlags
 
 impl LetterFlags {
     fn means(&self, letter: &DeadLetter) -> bool {
-        let at = letter.last_attempt;
+        let at = letter.written();
         (self.ids.is_empty() || self.ids.contains(&letter.id()))
             && self.kind.as_deref().is_none_or(|kind| kind == letter.kind.name())
             && self.operator.as_deref().is_none_or(|operator| operator == letter.operator())
@@ -197,7 +198,8 @@ pub(super) fn answer(job: &Job, word: Word, flags: &LetterFlags) -> Result<(), F
     let fates = Fates::read(&place, job.name())?;
     let says = matches!(word, Word::Drop | Word::Redrive) && !flags.dry_run;
     let speaker = if says { Some(Speaker::new(place, job.name())?) } else { None };
-    let mut desk = Desk { job, word, flags, speaker, fates, done: 0, refused: 0, bad: Vec::new() };
+    let mut desk =
+        Desk { job, word, flags, speaker, fates, done: 0, refused: 0, settled: BTreeMap::new(), bad: Vec::new() };
     desk.work(&topics)?;
     desk.close().map_err(Failure::Job)
 }
@@ -211,6 +213,9 @@ struct Desk<'a> {
     fates: Fates,
     done: u64,
     refused: u64,
+    /// Those that were asked for, and what became of them before. A job that has started over may have written one again,
+    /// of which nothing had.
+    settled: BTreeMap<String, Option<What>>,
     bad: Vec<String>,
 }
 
@@ -225,6 +230,12 @@ impl Desk<'_> {
             let bad = letters(topic, output.as_ref(), &mut |letter| self.one(topic, &letter, &mut out))?;
             self.bad.extend(bad);
         }
+        for (id, what) in std::mem::take(&mut self.settled) {
+            let Some(what) = what else { continue };
+            self.refused += 1;
+            let done = if what == What::Dropped { "dropped" } else { "redriven" };
+            write(&mut out, &format!("{id}: refused: it was {done} before"))?;
+        }
         out.flush().map_err(unwritten)
     }
 
@@ -234,11 +245,11 @@ impl Desk<'_> {
             return Ok(true);
         }
         let id = letter.id();
-        let settled = self.fates.settled(&id);
+        let settled = self.fates.settled(letter);
         match (self.word, settled) {
             (Word::List, Some(_)) => return Ok(true),
             (Word::List, None) if self.flags.json => write(out, &json(letter)?)?,
-            (Word::List, None) => write(out, &row(letter, self.fates.is_refused(&id)))?,
+            (Word::List, None) => write(out, &row(letter, self.fates.is_refused(letter)))?,
             (Word::Show, _) if self.flags.json => write(out, &json(letter)?)?,
             (Word::Show, _) => write(out, &shown(letter, topic, settled))?,
             (Word::Drop | Word::Redrive, Some(what)) => {
@@ -246,9 +257,7 @@ impl Desk<'_> {
                 if self.flags.ids.is_empty() {
                     return Ok(true);
                 }
-                self.refused += 1;
-                let done = if what == What::Dropped { "dropped" } else { "redriven" };
-                write(out, &format!("{id}: refused: it was {done} before"))?;
+                self.settled.entry(id).or_insert(Some(what));
                 return Ok(true);
             }
             (Word::Drop, None) => self.settle((topic, letter), What::Dropped, out)?,
@@ -281,17 +290,22 @@ impl Desk<'_> {
         if let Some(rate) = self.flags.rate.filter(|_| self.done > 0) {
             clock::wait(Duration::from_secs_f64(1.0 / rate), || false);
         }
+        let written = letter.written();
+        // The job's clock may be ahead of this one: nothing happens to a letter before it is there.
+        let at = clock::wall().max(written.unwrap_or(Timestamp::MIN));
         let event = Event {
             what,
             id: id.clone(),
             topic: topic.to_owned(),
-            at: clock::wall(),
+            written,
+            at,
             by: user(),
             reason: self.flags.reason.clone(),
             letter: (what == What::Redriven).then(|| Box::new(letter.clone())),
         };
         speaker.say(&event)?;
-        self.fates.set(id.clone(), what);
+        self.settled.insert(id.clone(), None);
+        self.fates.set(id.clone(), what, at);
         write(out, &format!("{id}: {done}"))
     }
 

@@ -93,7 +93,7 @@ impl Page<'_> {
         self.gauge("dead_letters", help, last.dead_letters)?;
         let since =
             last.dead_letters_since.map_or(0, |since| clock::wall().as_micros().saturating_sub(since.as_micros()));
-        let help = "How long there have been dead letters that nothing was done about";
+        let help = "How long the oldest dead letter has waited that was neither redriven nor dropped";
         self.gauge("dead_letters_waiting_seconds", help, since as f64 / 1e6)?;
         self.gauge("open_windows", "Windows that are open, over all operators", last.open_windows)?;
         self.gauge("state_memory_bytes", "State in memory", last.state_bytes)?;

@@ -9,6 +9,8 @@ use super::event::Event;
 use super::queue::{FILE, QueueSource};
 use super::way_back::{QUEUE, SETTLED};
 use crate::binding::{Input, Output};
+#[cfg(feature = "kafka")]
+use crate::clock;
 use crate::graph::Graph;
 #[cfg(feature = "kafka")]
 use crate::kafka::Kafka;
@@ -59,7 +61,12 @@ pub(crate) fn bind(mut bindings: Bindings, (job, graph): (&str, &Graph), options
         #[cfg(feature = "kafka")]
         Place::Kafka(kafka) => {
             let topic = crate::kafka::redrive_topic(&kafka, job)?;
-            (Input::Kafka(kafka.topic(&topic).memory(AHEAD_BYTES)), Output::Kafka(kafka.output(&topic)))
+            let mut queue = kafka.topic(&topic).memory(AHEAD_BYTES);
+            if options.fresh {
+                // What was redriven into a job that is given up is read again with everything else.
+                queue = queue.from(crate::kafka::Start::At(clock::wall()));
+            }
+            (Input::Kafka(queue), Output::Kafka(kafka.output(&topic)))
         }
     };
     bindings.inputs.insert(QUEUE.to_owned(), input);

@@ -14,6 +14,9 @@ pub(crate) struct Event {
     pub id: String,
     /// The topic of the job that the letter is in.
     pub topic: String,
+    /// When the letter was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Timestamp>,
     /// When it was asked for or decided.
     pub at: Timestamp,
     /// Who asked.
@@ -43,9 +46,9 @@ pub(crate) enum What {
 impl Event {
     /// The same without what it is about: for the audit.
     pub fn audited(&self) -> Self {
-        let Self { what, id, topic, at, by, reason, letter: _ } = self;
+        let Self { what, id, topic, written, at, by, reason, letter: _ } = self;
         let (id, topic, by, reason) = (id.clone(), topic.clone(), by.clone(), reason.clone());
-        Self { what: *what, id, topic, at: *at, by, reason, letter: None }
+        Self { what: *what, id, topic, written: *written, at: *at, by, reason, letter: None }
     }
 }
 
@@ -54,8 +57,8 @@ impl Event {
 pub(crate) enum Ruling {
     /// Back into its operator.
     Admitted(Box<DeadLetter>),
-    /// Only counted.
-    Dropped,
+    /// Only counted: the letter that was written then.
+    Dropped(Option<Timestamp>),
     /// Said in the audit.
     Refused(Event),
 }

@@ -4,6 +4,7 @@ use headwater_operators::{Failure, FailureKind, Late, Timestamp};
 use headwater_state::hash_bytes;
 use serde::{Deserialize, Serialize};
 
+use super::bytes::Bytes;
 use crate::format::Header;
 use crate::source::{BadRecord, chain};
 use crate::{Error, Result};
@@ -95,15 +96,21 @@ pub struct DeadLetter {
     /// Where it was in Kafka.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<LetterOrigin>,
+    /// The key that the attempts to deliver it had, of an outbox's item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// How often it was tried, this time included.
     #[serde(default)]
     pub attempts: u32,
     /// When it was tried first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_attempt: Option<Timestamp>,
-    /// When it was tried last: when it became a dead letter.
+    /// When it was tried last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_attempt: Option<Timestamp>,
+    /// When it became a dead letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Timestamp>,
     /// The job that wrote the letter.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub job: String,
@@ -268,6 +275,7 @@ impl DeadLetter {
             error: failure.to_string(),
             error_type: error_type.into(),
             causes: failure.causes.clone(),
+            idempotency_key: Some(key.to_owned()),
             attempts,
             first_attempt: first,
             last_attempt: last,
@@ -289,6 +297,11 @@ impl DeadLetter {
     /// The operator that failed; of a letter that an older version wrote, its topic.
     pub fn operator(&self) -> &str {
         if self.operator.is_empty() { &self.topic } else { &self.operator }
+    }
+
+    /// When it became a dead letter; of one that an older version wrote, when it was tried last.
+    pub fn written(&self) -> Option<Timestamp> {
+        self.written.or(self.last_attempt)
     }
 
     /// The bytes that could not be processed; `None` of a tombstone.
@@ -313,6 +326,7 @@ impl DeadLetter {
             causes: chain(error),
             attempts: attempts + 1,
             last_attempt: None,
+            written: None,
             ..self.clone()
         }
     }
@@ -340,40 +354,6 @@ impl From<&LetterHeader> for Header {
 /// An id of what has no place of its own that is sure to stay.
 fn identify(of: &str, parts: &[&[u8]]) -> String {
     format!("{of}-{:016x}", hash_bytes(&parts.join(&0)))
-}
-
-/// Bytes as JSON has them: text where they are, hexadecimal digits where they are not.
-pub(crate) struct Bytes(Option<Vec<u8>>);
-
-impl From<Option<Vec<u8>>> for Bytes {
-    fn from(bytes: Option<Vec<u8>>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl Bytes {
-    fn put(self, text: &mut Option<String>, hex: &mut Option<String>) {
-        match self.0.map(String::from_utf8) {
-            None => {}
-            Some(Ok(whole)) => *text = Some(whole),
-            Some(Err(error)) => *hex = Some(error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()),
-        }
-    }
-
-    fn get(text: Option<&str>, hex: Option<&str>) -> Option<Vec<u8>> {
-        match (text, hex) {
-            (Some(text), _) => Some(text.as_bytes().to_vec()),
-            (None, Some(hex)) => {
-                let digits = hex.as_bytes().chunks(2);
-                let byte = |pair: &[u8]| {
-                    let digits = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-                    u8::from_str_radix(digits, 16).ok()
-                };
-                digits.map(byte).collect()
-            }
-            (None, None) => None,
-        }
-    }
 }
 
 /// How much of its value the dead letter of a record has that is too large, so that it is not so itself.

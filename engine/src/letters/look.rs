@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use headwater_operators::Timestamp;
+
 use super::event::{Event, What};
 use super::{DeadLetter, Place, queue};
 use crate::binding::{Input, Output, source_for};
@@ -17,7 +19,7 @@ const BATCH: usize = 1024;
 /// What became of letters, by their ids; of one that is not named nothing has.
 #[derive(Default)]
 pub(crate) struct Fates {
-    by_id: HashMap<String, What>,
+    by_id: HashMap<String, (What, Timestamp)>,
     /// What could not be read.
     pub bad: Vec<String>,
 }
@@ -58,23 +60,29 @@ impl Fates {
         match event.what {
             // What the job has taken back before stays so.
             What::RefusedTwice => {}
-            what => drop(self.by_id.insert(event.id, what)),
+            what => drop(self.by_id.insert(event.id, (what, event.at))),
         }
     }
 
-    /// Notes what becomes of one now.
-    pub fn set(&mut self, id: String, what: What) {
-        self.by_id.insert(id, what);
+    /// Notes what becomes of one at `at`.
+    pub fn set(&mut self, id: String, what: What, at: Timestamp) {
+        self.by_id.insert(id, (what, at));
+    }
+
+    /// What became of a letter since it was written: a job that starts over may write the same one again.
+    fn of(&self, letter: &DeadLetter) -> Option<What> {
+        let (what, at) = self.by_id.get(&letter.id())?;
+        letter.written().is_none_or(|written| *at >= written).then_some(*what)
     }
 
     /// What became of a letter, if that is the end of it.
-    pub fn settled(&self, id: &str) -> Option<What> {
-        self.by_id.get(id).copied().filter(|what| matches!(what, What::Redriven | What::Dropped))
+    pub fn settled(&self, letter: &DeadLetter) -> Option<What> {
+        self.of(letter).filter(|what| matches!(what, What::Redriven | What::Dropped))
     }
 
     /// Whether the job has refused to take it back.
-    pub fn is_refused(&self, id: &str) -> bool {
-        self.by_id.get(id) == Some(&What::Refused)
+    pub fn is_refused(&self, letter: &DeadLetter) -> bool {
+        self.of(letter) == Some(What::Refused)
     }
 }
 

@@ -21,6 +21,7 @@ impl Signature {
         if now != Timestamp::MIN {
             letter.last_attempt.get_or_insert(now);
             letter.first_attempt.get_or_insert(now);
+            letter.written.get_or_insert(now);
         }
     }
 }

@@ -16,8 +16,14 @@ use crate::{Error, LetterKind, Result, Stream, Topic};
 
 /// The queue as a topic of the job that its users do not see; and where refusals go.
 pub(crate) const QUEUE: &str = ".redrive";
-/// Where what needs no more attention is counted.
+/// Where those are counted that need no more attention: when they were written, in microseconds.
 pub(crate) const SETTLED: &str = ".settled";
+
+/// What was written to [`SETTLED`].
+pub(crate) fn settled_times(lines: &[u8]) -> Result<Vec<i64>> {
+    let times = serde_json::Deserializer::from_slice(lines).into_iter().collect::<Result<_, _>>();
+    times.map_err(|error| Error::bug("the times of settled letters cannot be read").caused_by(error))
+}
 
 /// Makes a record or an item of a dead letter again.
 pub(crate) type Redecode<T> = Arc<dyn Fn(&DeadLetter) -> Result<T> + Send + Sync>;
@@ -109,8 +115,12 @@ fn way_back(graph: &GraphRef) -> WayBack {
     let edge = rulings.clone().edge;
     let refusals = |ruling| if let Ruling::Refused(event) = ruling { Some(event) } else { None };
     rulings.clone().flat_map(refusals).sink::<crate::format::Json>(Topic::json(QUEUE));
-    let settled = |ruling| if let Ruling::Refused(_) = ruling { None } else { Some(()) };
-    rulings.flat_map(settled).sink::<crate::format::Json>(Topic::json(SETTLED));
+    let settled = |ruling| match ruling {
+        Ruling::Admitted(letter) => Some(letter.written().unwrap_or(Timestamp::MIN)),
+        Ruling::Dropped(written) => Some(written.unwrap_or(Timestamp::MIN)),
+        Ruling::Refused(_) => None,
+    };
+    rulings.flat_map(settled).map(Timestamp::as_micros).sink::<crate::format::Json>(Topic::json(SETTLED));
     let way_back = WayBack { rulings: edge, routes };
     graph.borrow_mut().way_back = Some(way_back.clone());
     way_back
@@ -127,7 +137,7 @@ fn rule(
         (What::Refused | What::RefusedTwice, _) | (What::Dropped, Some(_)) => return None,
         (What::Dropped, None) => {
             *turn.state_mut() = Some("dropped".to_owned());
-            return Some(Ruling::Dropped);
+            return Some(Ruling::Dropped(event.written));
         }
         (What::Redriven, Some(before)) => (What::RefusedTwice, format!("it was {before} before")),
         (What::Redriven, None) => match admit(event, routes) {

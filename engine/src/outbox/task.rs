@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use headwater_operators::{Answer, Batch, Dead, Failure, Message, OutboxState, Outcome, Output, Progress, Timestamp};
+use headwater_operators::{
+    Answer, Batch, Dead, Entry, Failure, Message, OutboxState, Outcome, Output, Progress, Timestamp,
+};
 use headwater_state::{Value, crash};
 
 use super::courier::Parcel;
@@ -155,8 +157,8 @@ impl<T: Value + Sync> Task<T> {
     }
 }
 
-impl<T: Value + Sync> Output<Vec<T>> for Task<T> {
-    fn send(&mut self, message: Message<Vec<T>>) -> Result<()> {
+impl<T: Value + Sync> Output<Vec<Entry<T>>> for Task<T> {
+    fn send(&mut self, message: Message<Vec<Entry<T>>>) -> Result<()> {
         let control = message.control();
         match message {
             Message::Batch(batch) => {

@@ -334,6 +334,8 @@ fn a_dead_letter_that_is_redriven_is_delivered_once_by_its_outbox() {
     let letter: DeadLetter = serde_json::from_str(&text).unwrap();
     assert_eq!((letter.operator(), letter.error_type.as_str(), letter.attempts), ("post", "permanent", 1));
     assert!(letter.first_attempt.is_some() && letter.job == "letters");
+    let key = closed.attempts().into_iter().find(|attempt| attempt.item == "two").unwrap().idempotency_key;
+    assert_eq!(letter.idempotency_key.as_ref(), Some(&key));
 
     let open = Receiver::new(|_, _| Ok(()));
     let call = |words: &[&str]| {
@@ -347,4 +349,5 @@ fn a_dead_letter_that_is_redriven_is_delivered_once_by_its_outbox() {
         deliver(&open).run(&options(), &Control::default()).unwrap();
         assert_eq!(open.items(), ["two"]);
     }
+    assert_eq!(open.attempts()[0].idempotency_key, key, "a receiver that has it after all must know it");
 }

@@ -7,25 +7,25 @@ use super::broker::Broker;
 use super::numbers;
 use super::running::{options, wait_until};
 
-struct Shop {
-    broker: &'static Broker,
-    name: String,
-    input: String,
-    directory: tempfile::TempDir,
+pub struct Shop {
+    pub broker: &'static Broker,
+    pub name: String,
+    pub input: String,
+    pub directory: tempfile::TempDir,
 }
 
 impl Shop {
-    fn open() -> Self {
+    pub fn open() -> Self {
         let broker = Broker::shared();
         let input = broker.topic("numbers", 1);
         Self { broker, name: format!("{input}-job"), input, directory: tempfile::tempdir().unwrap() }
     }
 
-    fn topic(&self, name: &str) -> String {
+    pub fn topic(&self, name: &str) -> String {
         format!("{}-{name}", self.input)
     }
 
-    fn job(&self, mended: bool) -> Job {
+    pub fn job(&self, mended: bool) -> Job {
         let job = numbers::job(&self.name, mended);
         job.bind_input("numbers", Input::Kafka(self.broker.kafka().topic(&self.input)));
         for name in ["out", "dead"] {
@@ -35,11 +35,15 @@ impl Shop {
     }
 
     /// Runs the job in a thread while `meanwhile` goes on.
-    fn run(&self, mended: bool, meanwhile: impl FnOnce(&Control)) {
+    pub fn run(&self, mended: bool, meanwhile: impl FnOnce(&Control)) {
+        self.run_with(mended, false, meanwhile);
+    }
+
+    pub fn run_with(&self, mended: bool, fresh: bool, meanwhile: impl FnOnce(&Control)) {
         let control = Control::default();
         std::thread::scope(|scope| {
             let handle = control.clone();
-            let options = RunOptions { leave: true, ..options(self.directory.path()) };
+            let options = RunOptions { leave: true, fresh, ..options(self.directory.path()) };
             let running = scope.spawn(move || self.job(mended).run(&options, &handle));
             meanwhile(&control);
             control.stop();
@@ -48,23 +52,23 @@ impl Shop {
     }
 
     /// What the command line of the mended job says. Whether it went well.
-    fn call(&self, words: &[&str]) -> bool {
+    pub fn call(&self, words: &[&str]) -> bool {
         let code = self.job(true).main_from([&[self.name.as_str(), "dead-letters"], words].concat());
         format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS)
     }
 
-    fn values(&self, topic: &str, at_least: usize) -> Vec<String> {
+    pub fn values(&self, topic: &str, at_least: usize) -> Vec<String> {
         let read = self.broker.read(topic, at_least);
         read.into_iter().map(|record| String::from_utf8(record.value.unwrap()).unwrap()).collect()
     }
 
-    fn letters(&self, at_least: usize) -> Vec<DeadLetter> {
+    pub fn letters(&self, at_least: usize) -> Vec<DeadLetter> {
         let values = self.values(&self.topic("dead"), at_least);
         values.iter().map(|value| serde_json::from_str(value).unwrap()).collect()
     }
 }
 
-fn written(control: &Control, topic: &str) -> u64 {
+pub fn written(control: &Control, topic: &str) -> u64 {
     let committed = control.progress.committed();
     committed.records_out.iter().find(|(name, _)| name == topic).map_or(0, |(_, number)| *number)
 }

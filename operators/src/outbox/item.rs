@@ -18,6 +18,21 @@ pub struct LaneNews {
     pub failure: Option<Failure>,
 }
 
+/// An item on its way into an outbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<T> {
+    /// What is to be delivered.
+    pub item: T,
+    /// The key that it had when it was here before; `None` has one made.
+    pub idempotency_key: Option<String>,
+}
+
+impl<T> From<T> for Entry<T> {
+    fn from(item: T) -> Self {
+        Self { item, idempotency_key: None }
+    }
+}
+
 /// An item as it is stored.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Pending {

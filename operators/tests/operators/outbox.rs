@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use headwater_operators::harness::{Harness, HarnessOptions};
 use headwater_operators::{
-    Answer, Attempt, Batch, Chain, Failure, Message, Naming, Operator, OutboxPolicy, OutboxState, Outcome, Output,
-    Progress, Result, Retry, Timestamp,
+    Answer, Attempt, Batch, Chain, Entry, Failure, Message, Naming, Operator, OutboxPolicy, OutboxState, Outcome,
+    Output, Progress, Result, Retry, Timestamp,
 };
 use headwater_state::{Epoch, Text};
 use proptest::prelude::*;
@@ -50,7 +50,7 @@ impl Probe {
 
 impl Operator<Vec<u32>, Vec<Seen>> for Probe {
     fn process(&mut self, batch: Batch<Vec<u32>>, _: &mut dyn Output<Vec<Seen>>) -> Result<()> {
-        self.outbox.add(batch.records)
+        self.outbox.add(batch.records.into_iter().map(Entry::from).collect())
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut dyn Output<Vec<Seen>>) -> Result<Progress> {
