@@ -7,6 +7,8 @@ mod alerts;
 mod backlog;
 #[path = "engine/bad_records.rs"]
 mod bad_records;
+#[path = "engine/broken_off.rs"]
+mod broken_off;
 #[path = "engine/compile_fail.rs"]
 mod compile_fail;
 #[path = "engine/determinism.rs"]

@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 use headwater_operators::{Answer, Attempt, Failure, Outcome, Timestamp};
 use headwater_state::crash;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use super::figures::Figures;
 use crate::connectors::Connector;
 use crate::job_state::SharedLog;
 use crate::report::Inbound;
 use crate::{Error, Result, clock};
+
+/// An attempt that is broken off has ended within this time, unless its connector blocks the thread.
+const BREAK_OFF_TIME: Duration = Duration::from_secs(1);
 
 /// Who else may deliver the same items.
 pub(crate) enum Ownership {
@@ -59,8 +63,12 @@ struct Board<T> {
     /// Those among them whose outcome is there and the outbox has not heard of.
     untold: Vec<u64>,
     running: usize,
+    /// What breaks attempts off that are under way, by item.
+    breaks: HashMap<u64, AbortHandle>,
     /// Nothing more is begun.
     closing: bool,
+    /// And what was begun is broken off.
+    broken_off: bool,
     /// The thread is to end.
     over: bool,
     /// The worker that owns the outbox.
@@ -88,7 +96,9 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
                 known: HashMap::new(),
                 untold: Vec::new(),
                 running: 0,
+                breaks: HashMap::new(),
                 closing: false,
+                broken_off: false,
                 over: false,
                 worker: None,
             }),
@@ -109,7 +119,8 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
     /// A new attempt to run begins, as the owner that `ownership` says.
     pub fn open(&self, ownership: Ownership) {
         let mut board = self.board();
-        (board.ownership, board.confirmed, board.closing) = (ownership, None, false);
+        (board.ownership, board.confirmed) = (ownership, None);
+        (board.closing, board.broken_off) = (false, false);
     }
 
     /// The outbox is open, and these are its attempts under way. Those of which nothing is known here: what became of
@@ -163,13 +174,33 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
         self.wake.notify_one();
     }
 
-    /// Waits until nothing is under way, until `deadline` at most. Whether there are outcomes that are to be committed.
+    /// Waits until nothing is under way, until `deadline` at most, and breaks off what is then. Whether there are outcomes
+    /// that are to be committed.
     pub fn linger(&self, deadline: Instant) -> bool {
-        clock::wait(deadline.saturating_duration_since(clock::now()), || {
+        let is_quiet = || {
             let board = self.board();
             board.running == 0 && board.queue.is_empty()
-        });
+        };
+        clock::wait(deadline.saturating_duration_since(clock::now()), is_quiet);
+        if !is_quiet() {
+            let mut board = self.board();
+            board.broken_off = true;
+            board.breaks.drain().for_each(|(_, attempt)| attempt.abort());
+            drop(board);
+            // A connector that blocks its thread cannot be helped.
+            clock::wait(BREAK_OFF_TIME, is_quiet);
+        }
         !self.board().untold.is_empty()
+    }
+
+    /// An attempt is under way, and `attempt` breaks it off.
+    fn begun(&self, seq: u64, attempt: AbortHandle) {
+        let mut board = self.board();
+        if board.broken_off {
+            attempt.abort();
+        } else {
+            board.breaks.insert(seq, attempt);
+        }
     }
 
     /// Ends the thread; what is under way is broken off.
@@ -203,9 +234,32 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
     fn done(&self, made: Made, outcome: Outcome) {
         let mut board = self.board();
         board.running -= 1;
+        board.breaks.remove(&made.0);
         board.answer(made, outcome);
         drop(board);
         self.wake.notify_one();
+    }
+
+    async fn deliver<C: Connector<T>>(&self, connector: Arc<C>, attempt: Attempt<T>, timeout: Duration) -> Outcome {
+        crash::point("outbox.begun");
+        let seq = attempt.seq;
+        // A task of its own, so that a panic ends this attempt only.
+        let made = tokio::spawn(async move { clock::within(timeout, connector.deliver(&attempt)).await });
+        self.begun(seq, made.abort_handle());
+        let made = made.await;
+        crash::point("outbox.made");
+        match made {
+            Ok(Some(Ok(()))) => Outcome::Delivered,
+            Ok(Some(Err(failure))) => Outcome::Failed(failure),
+            Ok(None) => Outcome::Failed(Failure::transient(format!(
+                "no answer within {}; it may have been delivered",
+                headwater_operators::time::span(timeout)
+            ))),
+            Err(error) if error.is_cancelled() => {
+                Outcome::Failed(Failure::unknown("broken off when the job was stopped; it may have been delivered"))
+            }
+            Err(panic) => Outcome::Failed(Failure::transient("the connector panicked").caused_by(&panic)),
+        }
     }
 }
 
@@ -246,33 +300,12 @@ where
                 let (dispatcher, connector) = (Arc::clone(&dispatcher), Arc::clone(&connector));
                 tokio::spawn(async move {
                     let made = (attempt.seq, attempt.number, attempt.at);
-                    let outcome = deliver(connector, attempt, limits.timeout).await;
+                    let outcome = dispatcher.deliver(connector, attempt, limits.timeout).await;
                     dispatcher.done(made, outcome);
                 });
             }
             Ok(None) => dispatcher.wake.notified().await,
             Err(Over) => return,
         }
-    }
-}
-
-async fn deliver<T, C>(connector: Arc<C>, attempt: Attempt<T>, timeout: Duration) -> Outcome
-where
-    T: Send + Sync + 'static,
-    C: Connector<T>,
-{
-    crash::point("outbox.begun");
-    // A task of its own, so that a panic ends this attempt only.
-    let made = tokio::spawn(async move { clock::within(timeout, connector.deliver(&attempt)).await });
-    let made = made.await;
-    crash::point("outbox.made");
-    match made {
-        Ok(Some(Ok(()))) => Outcome::Delivered,
-        Ok(Some(Err(failure))) => Outcome::Failed(failure),
-        Ok(None) => Outcome::Failed(Failure::transient(format!(
-            "no answer within {}; it may have been delivered",
-            headwater_operators::time::span(timeout)
-        ))),
-        Err(panic) => Outcome::Failed(Failure::transient("the connector panicked").caused_by(&panic)),
     }
 }
