@@ -6,6 +6,12 @@
 #[cfg(feature = "alertmanager")]
 #[path = "delivery/alertmanager.rs"]
 mod alertmanager;
+#[cfg(feature = "alertmanager")]
+#[path = "delivery/alertmanager_server.rs"]
+mod alertmanager_server;
+#[cfg(any(feature = "alertmanager", feature = "email"))]
+#[path = "delivery/dev_server.rs"]
+mod dev_server;
 #[cfg(feature = "email")]
 #[path = "delivery/email.rs"]
 mod email;

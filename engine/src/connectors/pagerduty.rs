@@ -112,6 +112,10 @@ where
         self.client.check(&endpoint(&self.url)?)
     }
 
+    fn order(&self, item: &T) -> Option<String> {
+        Some(PagerDutyEvent::from(item).dedup_key)
+    }
+
     fn deliver(&self, attempt: &Attempt<T>) -> impl Future<Output = Result<(), Failure>> + Send {
         let call = self.call(attempt);
         async move { judge(self.client.send(call?).await?) }

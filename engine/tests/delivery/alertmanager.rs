@@ -2,9 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "Alertmanager goes by the clock, and so do alerts for it")]
 
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::ops::Deref;
 use std::time::SystemTime;
 
 use headwater::connectors::{Alertmanager, Secret};
@@ -12,18 +10,17 @@ use headwater::operators::FailureKind::{Permanent, Transient, Unreachable};
 use headwater::prelude::*;
 use serde_json::{Value, json};
 
+use crate::alertmanager_server::AlertmanagerServer;
 use crate::faults::Subject;
 use crate::receiver::{KEY, Receiver, Reply, attempt, deliver, nobody, wait};
 
 /// `open sesame`, hashed.
 const LOGIN: &str = "alice:$2b$04$8Dx50Y7/aEKa6a.i8tKv9OtBIvps7jekhyNfC3FHy3x90cafz.wke";
 
-/// An Alertmanager of a test's own, and who it notifies.
+/// An Alertmanager, and who it notifies.
 struct Service {
-    port: u16,
-    data: PathBuf,
+    server: AlertmanagerServer,
     hook: Receiver,
-    login: Option<&'static str>,
 }
 
 impl Service {
@@ -31,46 +28,9 @@ impl Service {
         Self::start_with(None)
     }
 
-    fn start_with(login: Option<&'static str>) -> Self {
-        let data = tempfile::Builder::new().prefix("headwater-alertmanager-").tempdir().unwrap().keep();
-        let service = Self { port: nobody().port(), data, hook: Receiver::replying([]), login };
-        service.reap();
-        service.dev("start");
-        service
-    }
-
-    /// Starts what ends it when this process has ended, in whatever way: then its standard input closes.
-    fn reap(&self) {
-        let kill = format!("read -r _; '{}' kill --data '{1}'; rm -rf '{1}'", script().display(), self.data.display());
-        let mut reaper = Command::new("sh");
-        reaper.args(["-c", &kill]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Its standard input stays open for as long as this process lives.
-        Box::leak(Box::new(reaper.process_group(0).spawn().unwrap()));
-    }
-
-    /// Runs a command of `dev/alertmanager` on it.
-    #[track_caller]
-    fn dev(&self, command: &str) -> String {
-        let mut dev = Command::new(script());
-        dev.args([command, "--port", &self.port.to_string(), "--webhook", &self.hook.url("/"), "--data"])
-            .arg(&self.data);
-        dev.args(self.login.iter().flat_map(|login| ["--login", login]));
-        let output = dev.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "dev/alertmanager {command} failed: {said}\nThese tests need Alertmanager: `dev/setup test` installs it."
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// What its API says is on.
-    fn alerts(&self) -> Vec<Value> {
-        serde_json::from_str(&self.dev("alerts")).unwrap()
+    fn start_with(login: Option<&str>) -> Self {
+        let hook = Receiver::replying([]);
+        Self { server: AlertmanagerServer::start(&hook.url("/"), login), hook }
     }
 
     /// The next alert that it notifies of.
@@ -82,16 +42,12 @@ impl Service {
     }
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.dev("stop");
-        }
-    }
-}
+impl Deref for Service {
+    type Target = AlertmanagerServer;
 
-fn script() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../dev/alertmanager").canonicalize().unwrap()
+    fn deref(&self) -> &AlertmanagerServer {
+        &self.server
+    }
 }
 
 fn now() -> Timestamp {
@@ -192,7 +148,7 @@ fn one_of_several_is_enough_and_all_are_told() {
     let (a, b) = (Service::start(), Service::start());
     let both = || Alertmanager::at(a.url()).and(b.url()).each_at_most(seconds(2));
     let alerts = both();
-    assert_eq!(alerts.lane(&alert("Any")), format!("127.0.0.1:{},127.0.0.1:{}", a.port, b.port));
+    assert_eq!(alerts.lane(&alert("Any")), format!("127.0.0.1:{},127.0.0.1:{}", a.port(), b.port()));
     assert_eq!(deliver(&alerts, &at_once(alert("Both"))), Ok(()));
     assert_eq!([&a, &b].map(|service| service.notified()["labels"]["alertname"].clone()), ["Both", "Both"]);
     b.dev("pause");

@@ -1,26 +1,22 @@
 //! A mail server of `dev/mail`, what it is told, and what is in its mailbox.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::TcpStream;
+use std::ops::Deref;
 use std::time::Duration;
 
 use headwater::connectors::Secret;
 use headwater::connectors::email::{Smtp, Tls};
 use serde_json::Value;
 
+use super::dev_server::DevServer;
+
 const AT_MOST: Duration = Duration::from_secs(20);
 
 /// A server of the test's own.
 pub struct MailServer {
-    pub port: u16,
-    pub data: PathBuf,
+    server: DevServer,
     flags: &'static [&'static str],
-    /// Ends the server when its standard input closes: when this is dropped, or when the process has ended in any way.
-    reaper: Child,
 }
 
 impl MailServer {
@@ -36,27 +32,13 @@ impl MailServer {
 
     /// One that is not there yet.
     pub fn stopped(flags: &'static [&'static str]) -> Self {
-        let data = tempfile::Builder::new().prefix("headwater-mail-").tempdir().unwrap().keep();
-        let script = format!("read -r _; '{}' kill --data '{1}'; rm -rf '{1}'", script().display(), data.display());
-        let mut reaper = Command::new("sh");
-        reaper.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { port: free_ports(), data, flags, reaper: reaper.process_group(0).spawn().unwrap() }
+        Self { server: DevServer::stopped("mail", 3), flags }
     }
 
     /// Runs a command of `dev/mail` on it.
     #[track_caller]
     pub fn dev(&self, command: &str) {
-        let mut dev = Command::new(script());
-        dev.args([command, "--port", &self.port.to_string(), "--data"]).arg(&self.data);
-        if command == "start" {
-            dev.args(self.flags);
-        }
-        let output = dev.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "dev/mail {command} failed: {said}\nThese tests need a mail server. `dev/setup test` installs what it takes."
-        );
+        self.server.dev(command, if command == "start" { self.flags } else { &[] });
     }
 
     /// All options that it takes to reach it.
@@ -122,22 +104,11 @@ impl MailServer {
     }
 }
 
-impl Drop for MailServer {
-    fn drop(&mut self) {
-        drop(self.reaper.stdin.take());
-        self.reaper.wait().unwrap();
+/// Its place and its ports.
+impl Deref for MailServer {
+    type Target = DevServer;
+
+    fn deref(&self) -> &DevServer {
+        &self.server
     }
-}
-
-/// Three in a row below those that the system hands out to outgoing connections, one of which could take one meanwhile.
-fn free_ports() -> u16 {
-    static PORTS: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id() * 48;
-    let next = || (10_000 + (first + PORTS.fetch_add(3, Ordering::Relaxed)) % 10_000) as u16;
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    std::iter::repeat_with(next).find(|port| (*port..port + 3).all(is_free)).unwrap()
-}
-
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("dev/mail")
 }

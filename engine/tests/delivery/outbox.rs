@@ -48,6 +48,17 @@ fn alerts_arrive_as_they_were_and_a_later_attempt_has_the_same_key() {
 }
 
 #[test]
+fn an_incident_is_not_resolved_before_it_was_triggered() {
+    // The trigger has to wait for its second attempt.
+    let server = Receiver::replying([Reply::status(503)]);
+    let pager = PagerDuty::new(Secret::plain("0123456789abcdefghij0123456789AB")).at(server.url(""));
+    let [_, fires, over] = alerts().try_into().unwrap();
+    assert_eq!(deliver(vec![fires, over], Outbox::new("post", pager)), []);
+    let actions: Vec<_> = server.rest().iter().map(|request| request.json()["event_action"].clone()).collect();
+    assert_eq!(actions, ["trigger", "trigger", "resolve"]);
+}
+
+#[test]
 fn a_refused_alert_is_a_dead_letter_without_secrets() {
     let key = "0123456789abcdefghij0123456789AB";
     let server = Receiver::start(|request| Reply::Status(400, Vec::new(), request.body.clone()));
