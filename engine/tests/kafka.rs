@@ -41,6 +41,8 @@ mod running;
 mod scrape;
 #[path = "kafka/shortened.rs"]
 mod shortened;
+#[path = "kafka/sparse.rs"]
+mod sparse;
 #[path = "kafka/starts.rs"]
 mod starts;
 #[path = "kafka/takeover.rs"]

@@ -23,6 +23,8 @@ pub(super) struct Assembly {
     pending: BTreeMap<u64, Pending>,
     /// The log's first commits may have been deleted in part.
     from_start: bool,
+    /// What shards are read up to is where they end, and not only where they ended when they were asked, one after the other.
+    ends_are_last: bool,
     /// Given already, or older than what is asked for.
     reached: u64,
     /// The id of the job whose log it is.
@@ -83,6 +85,7 @@ impl Assembly {
             shards: std::iter::repeat_with(log).take(shards).collect(),
             pending: BTreeMap::new(),
             from_start,
+            ends_are_last: false,
             reached: reached.0,
             job: None,
             log_bytes: (0, 0),
@@ -109,6 +112,25 @@ impl Assembly {
         self.pending.is_empty()
     }
 
+    /// That nothing is left, where everything was read.
+    ///
+    /// # Errors
+    /// `Corrupt` with what is missing.
+    pub fn check_whole(&self) -> Result<()> {
+        let Some((oldest, _)) = self.pending.first_key_value() else { return Ok(()) };
+        let missing = if *oldest > self.reached + 1 { self.reached + 1 } else { *oldest };
+        Err(Error::corrupt(format!(
+            "{} lacks commit {missing}, or a part of it: somebody else has deleted records; bring the topic's data back, or \
+             start over with --fresh",
+            self.topic
+        )))
+    }
+
+    /// Learns whether what shards are read up to is where they end.
+    pub fn ends_are_last(&mut self, are_last: bool) {
+        self.ends_are_last = are_last;
+    }
+
     /// Learns that nothing more comes of a shard, or that more does.
     pub fn ends(&mut self, shard: usize, is_done: bool) {
         self.shards[shard].is_done = is_done;
@@ -124,17 +146,16 @@ impl Assembly {
         self.shards.iter().filter_map(|shard| shard.first).max().unwrap_or_default()
     }
 
-    /// That no commit is missing before this one.
-    fn check_follows(&self, epoch: u64) -> Result<()> {
-        follows(self.reached, epoch, self.from_start.then(|| self.begin()), self.into_empty).map_err(|gap| match gap {
+    /// Whether a commit may come next. One that is missing before it may still come, as may all that shards have not been
+    /// read for.
+    fn may_follow(&self, epoch: u64) -> Result<bool> {
+        match follows(self.reached, epoch, self.from_start.then(|| self.begin()), self.into_empty) {
+            Ok(()) if epoch == self.reached + 1 => Ok(true),
+            Ok(()) => Ok(self.shards.iter().all(|shard| shard.at >= epoch || shard.is_done && self.ends_are_last)),
+            Err(Gap::Missing) => Ok(false),
             // Tables that are made anew from what is left have it all.
-            Gap::Shortened => Error::unavailable(format!("{} was shortened before it was read", self.topic)),
-            Gap::Missing => Error::corrupt(format!(
-                "{} lacks commit {}; bring the topic's data back, or start over with --fresh",
-                self.topic,
-                self.reached + 1
-            )),
-        })
+            Err(Gap::Shortened) => Err(Error::unavailable(format!("{} was shortened before it was read", self.topic))),
+        }
     }
 
     /// That a log which was read from its start has all that its newest marker counts on.
@@ -228,9 +249,12 @@ impl Assembly {
     /// `Corrupt` where a part of it is missing.
     pub fn next(&mut self) -> Result<Option<Commit>> {
         while self.is_oldest_whole()? {
-            let Some((epoch, Pending { commit: Some(mut commit), .. })) = self.pending.pop_first() else { break };
+            let epoch = self.pending.first_key_value().map(|(epoch, _)| *epoch).unwrap_or_default();
+            if epoch > self.reached && !self.may_follow(epoch)? {
+                break;
+            }
+            let Some((_, Pending { commit: Some(mut commit), .. })) = self.pending.pop_first() else { break };
             if epoch > self.reached {
-                self.check_follows(epoch)?;
                 self.reached = epoch;
                 // Stable, so that each shard's blocks stay in their order.
                 commit.blocks.sort_by_key(|block| block.shard);
@@ -262,7 +286,9 @@ impl Assembly {
             if log.at <= epoch {
                 return Ok(false);
             }
-            if !self.from_start && epoch > self.reached {
+            // What stands before the first whole commit of a shard may have been deleted.
+            let is_deleted = self.from_start && log.first.is_none_or(|first| first > epoch);
+            if !is_deleted && epoch > self.reached {
                 return Err(Error::corrupt(format!("{}[{shard}] lacks commit {epoch}", self.topic)));
             }
         }

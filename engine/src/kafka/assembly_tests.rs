@@ -4,6 +4,7 @@ use headwater_state::block::{BlockWriter, Change};
 use super::super::marker::{VERSION, digest, raw};
 use super::*;
 use crate::Kind;
+use crate::source::Random;
 
 fn block(shard: u16, epoch: u64) -> Block {
     let mut writer = BlockWriter::new(Shard(shard), Epoch(epoch));
@@ -111,4 +112,138 @@ fn a_gap_is_only_where_the_log_begins() {
     assert_eq!(follows(9, 11, Some(9), true), Err(Gap::Missing));
     assert_eq!(follows(3, 4, Some(9), false), Err(Gap::Shortened), "one shard's part of it may be gone");
     assert_eq!(follows(3, 5, Some(9), false), Err(Gap::Shortened), "the tables may hold what was deleted since");
+}
+
+#[test]
+fn a_commit_of_a_shard_that_is_not_read_yet_is_waited_for() {
+    let mut assembly = Assembly::new("job.state", 2, true, Epoch(0));
+    part(&mut assembly, 1, 0, &[0, 1], 0).unwrap();
+    part(&mut assembly, 1, 1, &[0, 1], 0).unwrap();
+    part(&mut assembly, 3, 0, &[0], 2).unwrap();
+    assert_eq!(assembly.next().unwrap().unwrap().epoch, Epoch(1));
+    assert_eq!(assembly.next().unwrap(), None);
+    part(&mut assembly, 2, 1, &[1], 2).unwrap();
+    let next = |assembly: &mut Assembly| assembly.next().unwrap().map(|commit| commit.epoch);
+    assert_eq!([next(&mut assembly), next(&mut assembly)], [Some(Epoch(2)), Some(Epoch(3))]);
+    part(&mut assembly, 5, 0, &[0], 4).unwrap();
+    (0..2).for_each(|shard| assembly.ends(shard, true));
+    assert_eq!(next(&mut assembly), None);
+    assert!(assembly.check_whole().unwrap_err().to_string().contains("job.state lacks commit 4"));
+}
+
+/// Logs of commits to any shards, deleted in part, or read from a checkpoint on, in any order.
+#[test]
+fn whatever_is_read_first_every_commit_is_given_in_order() {
+    for seed in 0..3000 {
+        let mut random = Random::new(seed, 0);
+        let log = Log::new(&mut random);
+        let from_start = random.below(2) == 0;
+        let (expected, given) =
+            if from_start { log.after_trim(&mut random) } else { log.after_checkpoint(&mut random) };
+        assert_eq!(given, expected, "seed {seed}, from the start: {from_start}");
+    }
+}
+
+/// Epochs, each with the shards whose blocks are there.
+type Given = Vec<(u64, Vec<u16>)>;
+
+struct Log {
+    shards: u16,
+    /// By epoch, from 1 on: the shards of the commit.
+    commits: Vec<Vec<u16>>,
+    /// The last commit that has all shards.
+    full: u64,
+}
+
+impl Log {
+    fn new(random: &mut Random) -> Self {
+        let shards = 1 + random.below(4) as u16;
+        let all = || (0..shards).collect::<Vec<_>>();
+        let number = 2 + random.below(40);
+        let full = 1 + random.below(number);
+        let mut commit = |epoch| match epoch {
+            1 => all(),
+            _ if epoch == full => all(),
+            _ => {
+                let mut some = all();
+                some.retain(|_| random.below(3) == 0);
+                if some.is_empty() { vec![random.below(u64::from(shards)) as u16] } else { some }
+            }
+        };
+        Self { shards, commits: (1..=number).map(&mut commit).collect(), full }
+    }
+
+    /// A shard's epochs.
+    fn of(&self, shard: u16) -> Vec<u64> {
+        (1..).zip(&self.commits).filter(|(_, shards)| shards.contains(&shard)).map(|(epoch, _)| epoch).collect()
+    }
+
+    /// What was before the full commit is deleted, up to any record of each shard.
+    fn after_trim(&self, random: &mut Random) -> (Given, Given) {
+        let mut expected = std::collections::BTreeMap::<u64, Vec<u16>>::new();
+        let mut records = Vec::new();
+        for shard in 0..self.shards {
+            let epochs = self.of(shard);
+            let before = epochs.iter().filter(|epoch| **epoch < self.full).count() as u64;
+            let deleted = random.below(2 * before + 1) as usize;
+            let parts = epochs.iter().flat_map(|epoch| [(*epoch, true), (*epoch, false)]);
+            let left: Vec<(u64, bool)> = parts.skip(deleted).collect();
+            for (epoch, is_block) in &left {
+                let shards = expected.entry(*epoch).or_default();
+                shards.extend(is_block.then_some(shard));
+            }
+            records.push(left);
+        }
+        let assembly = Assembly::new("job.state", usize::from(self.shards), true, Epoch(0));
+        (expected.into_iter().collect(), self.read(assembly, records, random))
+    }
+
+    /// The tables have some of it: each shard is read from its last marker of then.
+    fn after_checkpoint(&self, random: &mut Random) -> (Given, Given) {
+        let reached = 1 + random.below(self.commits.len() as u64);
+        let mut records = Vec::new();
+        for shard in 0..self.shards {
+            let parts = self.of(shard).into_iter().flat_map(|epoch| [(epoch, true), (epoch, false)]);
+            let parts: Vec<(u64, bool)> = parts.collect();
+            let marker = parts.iter().rposition(|(epoch, is_block)| *epoch <= reached && !is_block).unwrap();
+            records.push(parts[marker..].to_vec());
+        }
+        let expected = (reached + 1..).zip(&self.commits[reached as usize..]);
+        let assembly = Assembly::new("job.state", usize::from(self.shards), false, Epoch(reached));
+        (expected.map(|(epoch, shards)| (epoch, shards.clone())).collect(), self.read(assembly, records, random))
+    }
+
+    /// Takes the records of the shards in any order, a batch of one after the other; often a shard seems to have ended.
+    fn read(&self, mut assembly: Assembly, records: Vec<Vec<(u64, bool)>>, random: &mut Random) -> Given {
+        let mut given = Vec::new();
+        let mut next = vec![0; records.len()];
+        loop {
+            let left: Vec<usize> = (0..records.len()).filter(|shard| next[*shard] < records[*shard].len()).collect();
+            let open: Vec<usize> = left.iter().copied().filter(|shard| !assembly.is_ahead(*shard)).collect();
+            assembly.ends_are_last(left.is_empty());
+            (0..records.len()).for_each(|shard| assembly.ends(shard, !left.contains(&shard) || random.below(8) == 0));
+            while let Some(commit) = assembly.next().unwrap() {
+                given.push((commit.epoch.0, commit.blocks.iter().map(|block| block.shard.0).collect()));
+            }
+            if left.is_empty() {
+                assembly.check_whole().unwrap();
+                return given;
+            }
+            if open.is_empty() {
+                continue;
+            }
+            let shard = open[random.below(open.len() as u64) as usize];
+            for _ in 0..=random.below(20) {
+                let Some((epoch, is_block)) = records[shard].get(next[shard]) else { break };
+                let (number, block) = (shard as u16, block(shard as u16, *epoch));
+                let value = if *is_block {
+                    [&[BLOCK], &*block.bytes].concat()
+                } else {
+                    marker(*epoch, number, &self.commits[*epoch as usize - 1], &[block], "job")
+                };
+                assembly.take(number, next[shard] as i64, &value).unwrap();
+                next[shard] += 1;
+            }
+        }
+    }
 }

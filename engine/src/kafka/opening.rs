@@ -176,7 +176,7 @@ impl Session {
         control: &Control,
     ) -> Result<Replayed> {
         let mut reader = self.reader(local)?;
-        reader.read_to(&found.ends);
+        reader.read_to_last(&found.ends);
         let began = clock::now();
         let (mut last, mut records) = (None, 0u64);
         let gone = || control.stopping() || self.membership.check(found.term).is_err();
@@ -194,13 +194,7 @@ impl Session {
         self.membership.check(found.term)?;
         let markers = reader.last();
         self.check_tokens(found, &markers)?;
-        if !reader.assembly.is_whole() {
-            return Err(Error::corrupt(format!(
-                "{} has a commit of which a part is missing: somebody else has deleted records; bring the topic's data \
-                 back, or start over with --fresh",
-                self.state_topic()
-            )));
-        }
+        reader.assembly.check_whole()?;
         wanted.check_newest(&mut reader, self)?;
         if let Some((epoch, _)) = &last {
             save(&reader, local, *epoch)?;

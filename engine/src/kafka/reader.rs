@@ -66,6 +66,12 @@ impl Reader {
         drop(std::thread::Builder::new().name("closing".into()).spawn(move || drop(client)));
     }
 
+    /// Reads on up to these ends, which nothing is behind.
+    pub fn read_to_last(&mut self, ends: &[i64]) {
+        self.assembly.ends_are_last(true);
+        self.read_to(ends);
+    }
+
     /// Reads on up to these ends.
     pub fn read_to(&mut self, ends: &[i64]) {
         for (partition, end) in self.partitions.iter_mut().zip(ends) {
