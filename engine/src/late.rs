@@ -6,11 +6,10 @@ use std::sync::Arc;
 use headwater_operators::{
     Batch, Late, LateOutput, LateRows, Message, Operator, Output, Progress, Records, SideOutput, Timestamp,
 };
-use serde::Serialize;
 
 use crate::format::Encode;
 use crate::graph::{Edge, GraphRef, Port, typed};
-use crate::letters::Signature;
+use crate::letters::{Lettered, Signature};
 use crate::{DeadLetter, Result, Stream, Topic};
 
 /// Adds the sink of late rows to a graph, and connects it on each worker.
@@ -33,7 +32,7 @@ impl<T: Send + 'static> LateSink<Vec<T>> {
     }
 }
 
-impl<T: Serialize + Send + 'static> LateSink<Vec<T>> {
+impl<T: Lettered + Send + 'static> LateSink<Vec<T>> {
     /// As dead letters.
     pub fn letters(topic: Topic<DeadLetter>) -> Self {
         let add = |graph: &GraphRef, edge: Edge| {
@@ -56,7 +55,7 @@ struct Letters {
     now: Timestamp,
 }
 
-impl<T: Serialize> Operator<Vec<Late<T>>, Vec<DeadLetter>> for Letters {
+impl<T: Lettered> Operator<Vec<Late<T>>, Vec<DeadLetter>> for Letters {
     fn process(&mut self, batch: Batch<Vec<Late<T>>>, out: &mut dyn Output<Vec<DeadLetter>>) -> Result<()> {
         let mut letters = Vec::with_capacity(batch.records.len());
         for late in &batch.records {

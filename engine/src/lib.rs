@@ -75,7 +75,7 @@ pub use headwater_state as state;
 pub use headwater_state::{Error, Kind, Result};
 pub use job::Job;
 pub use keyed::KeyedStream;
-pub use letters::{DeadLetter, LetterHeader, LetterKind, LetterOrigin};
+pub use letters::{DeadLetter, LetterHeader, LetterKind, LetterOrigin, Lettered};
 pub use options::{Delivery, RunOptions};
 #[cfg(feature = "failpoints")]
 pub use outbox::OUTBOX_CRASH_POINTS;

@@ -12,6 +12,7 @@ use headwater_state::Value;
 use crate::format::Encode;
 use crate::keyed::KeyedStream;
 use crate::late::LateSink;
+use crate::letters::Lettered;
 use crate::stream::Stream;
 use crate::window_node;
 use crate::{DeadLetter, Topic};
@@ -64,6 +65,7 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> WindowedStream<Vec<T>, G> {
     }
 
     /// The same as dead letters, in the format that all of them have. There is one such topic or one of [`late`](Self::late).
+    /// Of a topic that is read as [received](crate::Topic::received), letters have key, headers and origin.
     ///
     /// ```
     /// use headwater::prelude::*;
@@ -83,7 +85,7 @@ impl<T: Send + 'static, G: Keying<Vec<T>>> WindowedStream<Vec<T>, G> {
     /// ```
     pub fn late_dead_letters(mut self, topic: Topic<DeadLetter>) -> Self
     where
-        T: serde::Serialize,
+        T: Lettered,
     {
         self.late = Some(LateSink::letters(topic));
         self

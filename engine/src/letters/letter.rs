@@ -4,6 +4,7 @@ use headwater_operators::{Failure, FailureKind, Late, Timestamp};
 use headwater_state::hash_bytes;
 use serde::{Deserialize, Serialize};
 
+use super::Lettered;
 use super::bytes::Bytes;
 use crate::format::Header;
 use crate::source::{BadRecord, chain};
@@ -170,7 +171,7 @@ impl DeadLetter {
             None => identify(partition, &[place.as_bytes(), &payload]),
         };
         if let Some(received) = received {
-            Bytes::from(received.key).put(&mut letter.key, &mut letter.key_hex);
+            letter.keep_key(received.key);
             letter.headers = received.headers.into_iter().map(LetterHeader::from).collect();
             letter.origin = Some(LetterOrigin {
                 topic: received.topic.to_string(),
@@ -207,7 +208,7 @@ impl DeadLetter {
             attempts: 1,
             ..Self::default()
         };
-        Bytes::from(key.map(|key| cut(key).to_vec())).put(&mut letter.key, &mut letter.key_hex);
+        letter.keep_key(key.map(|key| cut(key).to_vec()));
         let kept = cut(value);
         if kept.len() < value.len() {
             letter.payload_cut_from = Some(value.len() as u64);
@@ -221,12 +222,10 @@ impl DeadLetter {
     ///
     /// # Errors
     /// `Record` where the record cannot be written as JSON.
-    pub(crate) fn late<T: Serialize>(operator: &str, late: &Late<T>) -> Result<Self> {
-        let payload = serde_json::to_vec(&late.record).map_err(|error| Error::record(error.to_string()))?;
+    pub(crate) fn late<T: Lettered>(operator: &str, late: &Late<T>) -> Result<Self> {
         let (window, time) = (late.window, late.time);
         let place = format!("window {} to {}, time {time}", window.start, window.end);
         let mut letter = Self {
-            id: identify(operator, &[place.as_bytes(), &payload]),
             kind: LetterKind::LateRecord,
             operator: operator.into(),
             topic: operator.into(),
@@ -237,7 +236,11 @@ impl DeadLetter {
             attempts: 1,
             ..Self::default()
         };
-        letter.keep(payload);
+        late.record.keep_in(&mut letter)?;
+        let payload = letter.bytes().unwrap_or_default();
+        let origin = letter.origin.as_ref().map(|at| format!("{}[{}]@{}", at.topic, at.partition, at.offset));
+        let parts = [letter.place.as_bytes(), &payload].into_iter().chain(origin.as_deref().map(str::as_bytes));
+        letter.id = identify(operator, &parts.collect::<Vec<_>>());
         Ok(letter)
     }
 
@@ -331,8 +334,12 @@ impl DeadLetter {
         }
     }
 
-    fn keep(&mut self, payload: Vec<u8>) {
+    pub(super) fn keep(&mut self, payload: Vec<u8>) {
         Bytes(Some(payload)).put(&mut self.payload, &mut self.payload_hex);
+    }
+
+    pub(super) fn keep_key(&mut self, key: Option<Vec<u8>>) {
+        Bytes::from(key).put(&mut self.key, &mut self.key_hex);
     }
 }
 

@@ -107,3 +107,37 @@ fn a_dead_letter_comes_back_once_through_the_job_s_topic_while_the_job_runs() {
     assert_eq!(shop.values(&shop.topic("out"), 3), ["1", "3", "5"]);
     assert_eq!(shop.letters(2).len(), 2);
 }
+
+#[test]
+fn the_letter_of_a_late_record_has_its_key_headers_and_place() {
+    let broker = Broker::shared();
+    let input = broker.topic("times", 1);
+    let writer = broker.producer();
+    for (number, seconds) in ["100", "200", "10"].into_iter().enumerate() {
+        writer.send_whole(&input, Some(seconds), &format!("trace {number}"), 5_000);
+    }
+    writer.flush();
+    let dead = Captured::<DeadLetter>::new();
+    let job = Job::new("times");
+    job.source(Topic::json::<i64>("times").received())
+        .event_time(|at| Timestamp::from_seconds(at.value), Lateness::NONE)
+        .key_by(|_| 0_u8)
+        .window(Tumbling::of(Duration::from_secs(60)))
+        .late_dead_letters(Topic::json("dead"))
+        .count()
+        .on_close()
+        .map(|pane| pane.value)
+        .sink(Topic::json("counts"));
+    job.bind_input("times", Input::Kafka(broker.kafka().topic(&input).until_end()));
+    job.bind_output("dead", Output::of(dead.clone()));
+    job.bind_output("counts", Output::Nowhere);
+    let directory = tempfile::tempdir().unwrap();
+    job.run(&options(directory.path()), &Control::default()).unwrap();
+    let letter = dead.take().remove(0);
+    let origin = letter.origin.unwrap();
+    assert_eq!((letter.kind, letter.payload.as_deref()), (LetterKind::LateRecord, Some("10")));
+    assert_eq!((letter.key.as_deref(), origin.topic, origin.partition, origin.offset), (Some("a"), input, 0, 2));
+    assert_eq!(origin.timestamp, Some(Timestamp::from_seconds(5)));
+    let header = &letter.headers[0];
+    assert_eq!((header.name.as_str(), header.value.as_deref()), ("trace", Some("trace 2")));
+}
