@@ -11,7 +11,6 @@ mod broker;
 #[path = "../../engine/tests/delivery/dev_server.rs"]
 mod dev_server;
 #[path = "support/ends.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
 mod ends;
 #[path = "support/fate.rs"]
 mod fate;
@@ -38,3 +37,5 @@ mod seed;
 mod steps;
 #[path = "services/takeover.rs"]
 mod takeover;
+#[path = "support/transactions.rs"]
+mod transactions;
