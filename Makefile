@@ -27,5 +27,6 @@ doc: ## Build the API documentation
 torture: ## Run the crash tests at full length, in release mode
 	@dev/setup test
 	HEADWATER_TORTURE=1 dev/progress cargo test --locked --release -p headwater-examples --all-features --test crash -- --nocapture --test-threads 1
+	HEADWATER_TORTURE=1 dev/progress cargo test --locked --release -p headwater-examples --all-features --test services -- --nocapture --test-threads 1
 	HEADWATER_TORTURE=1 dev/progress cargo test --locked --release -p headwater --all-features --test protocol -- --nocapture --test-threads 1
 	HEADWATER_TORTURE=1 dev/progress cargo test --locked --release -p headwater-examples --all-features --test kafka_faults -- --nocapture --test-threads 1

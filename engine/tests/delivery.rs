@@ -20,6 +20,7 @@ mod email;
 mod faults;
 #[cfg(feature = "email")]
 #[path = "delivery/mail_server.rs"]
+#[allow(dead_code, reason = "tests of the examples use the rest")]
 mod mail_server;
 #[cfg(all(feature = "pagerduty", feature = "slack"))]
 #[path = "delivery/outbox.rs"]

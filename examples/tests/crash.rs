@@ -7,6 +7,11 @@
 
 #[path = "crash/disk.rs"]
 mod disk;
+#[path = "support/ends.rs"]
+mod ends;
+#[path = "support/fate.rs"]
+#[allow(dead_code, reason = "the postbox uses the rest")]
+mod fate;
 #[path = "crash/kill.rs"]
 mod kill;
 #[path = "support/letters.rs"]

@@ -41,6 +41,12 @@ impl MailServer {
         self.server.dev(command, if command == "start" { self.flags } else { &[] });
     }
 
+    /// The same as [`smtp`](Self::smtp) in one line, as flags have it.
+    pub fn url(&self) -> String {
+        let (port, data) = (self.port, self.data.display());
+        format!("smtp://alerts@localhost:{port}?from=alerts@example.org&password_file={data}/password&ca={data}/ca.pem")
+    }
+
     /// All options that it takes to reach it.
     pub fn smtp(&self) -> Smtp {
         self.smtp_as(Secret::file(self.data.join("password")))
@@ -78,6 +84,14 @@ impl MailServer {
         self.ask("GET", "/messages", "").as_array().unwrap().clone()
     }
 
+    /// The same, also while it is away.
+    pub fn mailbox(&self) -> Vec<Value> {
+        let lines = std::fs::read_to_string(self.data.join("mailbox.jsonl")).unwrap_or_default();
+        // The last line may still be written.
+        let whole = lines.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// The only mail that it has got.
     #[track_caller]
     pub fn message(&self) -> Value {
@@ -102,6 +116,11 @@ impl MailServer {
         assert!(head.lines().next().unwrap().ends_with("200 OK"), "{method} {path}: {answer}");
         serde_json::from_str(body).unwrap()
     }
+}
+
+/// Who a mail is for that goes to `USER@example.org`.
+pub fn user(message: &Value) -> &str {
+    message["to"][0].as_str().unwrap().trim_end_matches("@example.org")
 }
 
 /// Its place and its ports.

@@ -1,26 +1,19 @@
 //! Deliveries under kill -9: none is lost, none is made before its epoch has committed, none more often than allowed.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use headwater::prelude::Random;
 
-use crate::letters;
-use crate::process::{EVER, Running, examples, wait_for};
+use crate::ends::{crashes, is_killed_after, is_killed_at};
+use crate::letters::{self, Tally, write_lines};
+use crate::process::examples;
 use crate::seed::{seed, torture};
 
-fn write_lines(place: &Path, users: usize, random: &mut Random) -> BTreeSet<String> {
-    let (lines, expected) = letters::lines(users, random);
-    fs::write(place.join("lines"), lines).unwrap();
-    expected
-}
-
-fn check(place: &Path, expected: &BTreeSet<String>) -> usize {
-    let dead = fs::read_to_string(place.join("state/post.dead-letters.jsonl")).unwrap_or_default();
-    letters::check(&place.join("post"), &dead, expected)
+fn check(place: &Path, expected: &BTreeSet<String>) -> Tally {
+    letters::check(&letters::noted(&place.join("post")), &letters::dead(place), expected)
 }
 
 fn command(place: &Path, throttle: f64) -> Command {
@@ -42,20 +35,13 @@ fn deliveries_under_kills_at_random_moments() {
     let throttle = users as f64 / 12.0;
     let mut killed = 0;
     while killed < kills {
-        let mut child = Running::start(&mut command(place.path(), throttle));
-        let life = Duration::from_millis(30 + random.below(350));
-        let end = std::time::Instant::now() + life;
-        wait_for("the moment to kill", EVER, || std::time::Instant::now() >= end || child.has_ended());
-        if child.has_ended() {
+        if !is_killed_after(&mut command(place.path(), throttle), Duration::from_millis(30 + random.below(350))) {
             break;
         }
-        child.0.kill().unwrap();
-        child.0.wait().unwrap();
         killed += 1;
     }
     assert_eq!(command(place.path(), 1e6).status().unwrap().code(), Some(0));
-    let doubles = check(place.path(), &expected);
-    println!("{killed} kills, {} letters, {doubles} of them taken twice, under one key", expected.len());
+    println!("{killed} kills, {}", check(place.path(), &expected));
     assert!(killed >= kills / 2, "only {killed} kills before it had ended");
 }
 
@@ -66,16 +52,30 @@ fn deliveries_under_a_crash_at_each_step() {
     for point in headwater::OUTBOX_CRASH_POINTS {
         let place = tempfile::tempdir().unwrap();
         let expected = write_lines(place.path(), 300, &mut random);
-        let mut crashes = 0;
-        for nth in [1, 2, 20, 5, 1, 1, 1, 1] {
-            let mut command = command(place.path(), 1e6);
-            let status = command.env("HEADWATER_CRASH", format!("{point}:{nth}")).status().unwrap();
-            assert!(status.success() || status.code().is_none(), "{point}: {status}");
-            crashes += u32::from(status.code().is_none());
+        let mut hits = 0;
+        for nth in [1, 2, 1, 1, 5, 1, 1, 20] {
+            hits += u32::from(crashes(&mut command(place.path(), 1e6), point, nth));
         }
-        assert!(crashes > 0, "{point} was never reached");
+        assert!(hits > 0, "{point} was never reached");
         assert_eq!(command(place.path(), 1e6).status().unwrap().code(), Some(0));
-        let doubles = check(place.path(), &expected);
-        println!("{point}: {crashes} crashes, {} letters, {doubles} taken twice", expected.len());
+        println!("{point}: {hits} crashes, {}", check(place.path(), &expected));
     }
+}
+
+/// The commit is held up for long enough to deliver in, and never made. An attempt that did not wait for it would be made
+/// again, under the same number.
+#[test]
+fn deliveries_wait_for_their_commit() {
+    let seed = seed("deliveries_wait_for_their_commit");
+    let mut random = Random::new(seed, 0);
+    let place = tempfile::tempdir().unwrap();
+    let expected = write_lines(place.path(), 1_200, &mut random);
+    let mut killed = 0;
+    for nth in [1, 1, 2, 3, 1, 4, 2, 5, 1, 3, 7, 2] {
+        let at = ("log.append.before", nth);
+        killed += u32::from(is_killed_at(&mut command(place.path(), 150.0), at, Duration::from_millis(50)));
+    }
+    assert_eq!(command(place.path(), 1e6).status().unwrap().code(), Some(0));
+    println!("{killed} kills before a commit, {}", check(place.path(), &expected));
+    assert_eq!(killed, 12);
 }

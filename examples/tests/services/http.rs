@@ -13,6 +13,8 @@ pub struct Request {
     pub at: Instant,
     pub headers: HashMap<String, String>,
     pub body: serde_json::Value,
+    /// How it was answered.
+    pub status: u16,
 }
 
 impl Request {
@@ -80,9 +82,19 @@ fn converse(
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let body = serde_json::from_slice(&body).unwrap_or_default();
-        let request = Request { at: Instant::now(), headers, body };
+        let request = Request { at: Instant::now(), headers, body, status: 0 };
         let status = answer(&request);
-        kept.lock().unwrap().push(request);
+        kept.lock().unwrap().push(Request { status, ..request });
         write!(stream, "HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n\r\n")?;
     }
+}
+
+/// Posts JSON to a server of this machine. Its status.
+pub fn post(port: u16, path: &str, body: &serde_json::Value) -> std::io::Result<u16> {
+    let (mut stream, body) = (TcpStream::connect(("127.0.0.1", port))?, body.to_string());
+    let length = body.len();
+    write!(stream, "POST {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}")))
 }
