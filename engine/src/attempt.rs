@@ -23,7 +23,7 @@ use crate::rotation::Rotation;
 use crate::run::Control;
 use crate::sink::Transaction;
 use crate::worker::{self, WorkerSeed};
-use crate::{Error, Result, RunOptions};
+use crate::{Error, Result, RunOptions, clock};
 
 /// How the bytes of `--memory` are divided.
 pub(crate) struct MemoryShares {
@@ -52,10 +52,13 @@ impl MemoryShares {
 /// Runs from the last commit until the inputs end or somebody stops it. How many epochs were committed.
 pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: &Control) -> Result<u64> {
     let last = state.level()?;
-    let (epoch, record) = match last {
+    let (epoch, mut record) = match last {
         None => (Epoch(0), CommitRecord::default()),
         Some((epoch, marker)) => (epoch, CommitRecord::read(&marker)?),
     };
+    if record.incarnation.is_empty() {
+        record.incarnation = format!("{:x}", clock::wall().as_micros());
+    }
     let transaction = state.log.shared().map(|log| log.transaction());
     let sinks = open_sinks(plan, &record, transaction.as_ref(), state)?;
     let shares = MemoryShares::of(options.memory_bytes);
@@ -132,6 +135,7 @@ impl<'a> Crew<'a> {
         let instance = self.state.log.shared().and_then(|log| log.instance());
         Signature {
             job: self.plan.job.clone(),
+            incarnation: self.record.incarnation.clone(),
             instance: instance.or(self.options.instance.clone()),
             version: self.plan.version.clone(),
         }

@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// Written as the marker of each commit, as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CommitRecord {
+    /// Which life of the job: made when its state began.
+    #[serde(default)]
+    pub incarnation: String,
     /// By `topic/partition`.
     pub positions: BTreeMap<String, String>,
     /// Watermarks and pending closes, per operator and scope.

@@ -40,7 +40,7 @@ impl<T: Lettered + Send + 'static> LateSink<Vec<T>> {
             let late = Stream::<Vec<Late<T>>>::new(Rc::clone(graph), edge);
             let letters = late.step("late_letter", move |build| {
                 let (operator, signature) = (operator.clone(), Arc::clone(&build.signature));
-                Ok(Letters { operator, signature, now: Timestamp::MIN })
+                Ok(Letters { operator, signature, now: Timestamp::MIN, made: 0 })
             });
             letters.dead_letters(topic);
         };
@@ -53,6 +53,7 @@ struct Letters {
     operator: String,
     signature: Arc<Signature>,
     now: Timestamp,
+    made: u64,
 }
 
 impl<T: Lettered> Operator<Vec<Late<T>>, Vec<DeadLetter>> for Letters {
@@ -60,6 +61,9 @@ impl<T: Lettered> Operator<Vec<Late<T>>, Vec<DeadLetter>> for Letters {
         let mut letters = Vec::with_capacity(batch.records.len());
         for late in &batch.records {
             let mut letter = DeadLetter::late(&self.operator, late)?;
+            // Records that are alike are not one.
+            self.made += 1;
+            letter.id = format!("{}-{:x}-{}", letter.id, self.now.as_micros(), self.made);
             self.signature.sign(&mut letter, self.now);
             letters.push(letter);
         }

@@ -226,6 +226,9 @@ impl Desk<'_> {
             write(&mut out, &table_head())?;
         }
         for topic in topics {
+            if self.flags.limit.is_some_and(|limit| self.done >= limit) {
+                break;
+            }
             let output = self.job.output_of(topic);
             let bad = letters(topic, output.as_ref(), &mut |letter| self.one(topic, &letter, &mut out))?;
             self.bad.extend(bad);
@@ -286,26 +289,27 @@ impl Desk<'_> {
     fn settle(&mut self, (topic, letter): (&str, &DeadLetter), what: What, out: &mut dyn Write) -> Result<()> {
         let id = letter.id();
         let done = if what == What::Dropped { "dropped" } else { "redriven" };
-        let Some(speaker) = &self.speaker else { return write(out, &format!("{id}: would be {done}")) };
+        self.settled.insert(id.clone(), None);
+        let Some(speaker) = &self.speaker else {
+            self.fates.set(letter, what);
+            return write(out, &format!("{id}: would be {done}"));
+        };
         if let Some(rate) = self.flags.rate.filter(|_| self.done > 0) {
             clock::wait(Duration::from_secs_f64(1.0 / rate), || false);
         }
-        let written = letter.written();
-        // The job's clock may be ahead of this one: nothing happens to a letter before it is there.
-        let at = clock::wall().max(written.unwrap_or(Timestamp::MIN));
         let event = Event {
             what,
             id: id.clone(),
             topic: topic.to_owned(),
-            written,
-            at,
+            incarnation: letter.incarnation.clone(),
+            written: letter.written(),
+            at: clock::wall(),
             by: user(),
             reason: self.flags.reason.clone(),
             letter: (what == What::Redriven).then(|| Box::new(letter.clone())),
         };
         speaker.say(&event)?;
-        self.settled.insert(id.clone(), None);
-        self.fates.set(id.clone(), what, at);
+        self.fates.set(letter, what);
         write(out, &format!("{id}: {done}"))
     }
 

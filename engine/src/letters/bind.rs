@@ -9,8 +9,6 @@ use super::event::Event;
 use super::queue::{FILE, QueueSource};
 use super::way_back::{QUEUE, SETTLED};
 use crate::binding::{Input, Output};
-#[cfg(feature = "kafka")]
-use crate::clock;
 use crate::graph::Graph;
 #[cfg(feature = "kafka")]
 use crate::kafka::Kafka;
@@ -61,11 +59,8 @@ pub(crate) fn bind(mut bindings: Bindings, (job, graph): (&str, &Graph), options
         #[cfg(feature = "kafka")]
         Place::Kafka(kafka) => {
             let topic = crate::kafka::redrive_topic(&kafka, job)?;
-            let mut queue = kafka.topic(&topic).memory(AHEAD_BYTES);
-            if options.fresh {
-                // What was redriven into a job that is given up is read again with everything else.
-                queue = queue.from(crate::kafka::Start::At(clock::wall()));
-            }
+            // What was redriven before the job began is not about its letters.
+            let queue = kafka.topic(&topic).memory(AHEAD_BYTES).from(crate::kafka::Start::Latest);
             (Input::Kafka(queue), Output::Kafka(kafka.output(&topic)))
         }
     };

@@ -14,6 +14,9 @@ pub(crate) struct Event {
     pub id: String,
     /// The topic of the job that the letter is in.
     pub topic: String,
+    /// The life of the job that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
     /// When the letter was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Timestamp>,
@@ -46,9 +49,11 @@ pub(crate) enum What {
 impl Event {
     /// The same without what it is about: for the audit.
     pub fn audited(&self) -> Self {
-        let Self { what, id, topic, written, at, by, reason, letter: _ } = self;
-        let (id, topic, by, reason) = (id.clone(), topic.clone(), by.clone(), reason.clone());
-        Self { what: *what, id, topic, written: *written, at: *at, by, reason, letter: None }
+        // A letter may be large.
+        let Self { what, id, topic, incarnation, written, at, by, reason, letter: _ } = self;
+        let (id, topic, incarnation) = (id.clone(), topic.clone(), incarnation.clone());
+        let (what, written, at) = (*what, *written, *at);
+        Self { what, id, topic, incarnation, written, at, by: by.clone(), reason: reason.clone(), letter: None }
     }
 }
 
@@ -56,7 +61,11 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ruling {
     /// Back into its operator.
-    Admitted(Box<DeadLetter>),
+    Admitted {
+        letter: Box<DeadLetter>,
+        /// It is of this life of the job, which counts it.
+        counts: bool,
+    },
     /// Only counted: the letter that was written then.
     Dropped(Option<Timestamp>),
     /// Said in the audit.

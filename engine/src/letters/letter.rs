@@ -115,6 +115,9 @@ pub struct DeadLetter {
     /// The job that wrote the letter.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub job: String,
+    /// Which life of the job: another one after it has started over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
     /// The instance of the job, where it has a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,

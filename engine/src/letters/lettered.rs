@@ -20,6 +20,8 @@ pub trait Lettered {
     fn keep_in(&self, letter: &mut DeadLetter) -> Result<()>;
 }
 
+// Its own message says it shorter.
+#[diagnostic::do_not_recommend]
 impl<T: Serialize> Lettered for T {
     fn keep_in(&self, letter: &mut DeadLetter) -> Result<()> {
         letter.keep(serde_json::to_vec(self).map_err(|error| Error::record(error.to_string()))?);
@@ -27,6 +29,7 @@ impl<T: Serialize> Lettered for T {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize> Lettered for Received<T> {
     fn keep_in(&self, letter: &mut DeadLetter) -> Result<()> {
         self.value.keep_in(letter)?;

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use headwater_operators::Timestamp;
-
 use super::event::{Event, What};
 use super::{DeadLetter, Place, queue};
 use crate::binding::{Input, Output, source_for};
@@ -16,10 +14,11 @@ use crate::{Error, Result, clock};
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(5);
 const BATCH: usize = 1024;
 
-/// What became of letters, by their ids; of one that is not named nothing has.
+/// What became of letters, by the life of the job and their ids: a job that starts over may write the same ones again. Of one
+/// that is not named nothing has.
 #[derive(Default)]
 pub(crate) struct Fates {
-    by_id: HashMap<String, (What, Timestamp)>,
+    by_id: HashMap<(Option<String>, String), What>,
     /// What could not be read.
     pub bad: Vec<String>,
 }
@@ -60,19 +59,17 @@ impl Fates {
         match event.what {
             // What the job has taken back before stays so.
             What::RefusedTwice => {}
-            what => drop(self.by_id.insert(event.id, (what, event.at))),
+            what => drop(self.by_id.insert((event.incarnation, event.id), what)),
         }
     }
 
-    /// Notes what becomes of one at `at`.
-    pub fn set(&mut self, id: String, what: What, at: Timestamp) {
-        self.by_id.insert(id, (what, at));
+    /// Notes what becomes of one now.
+    pub fn set(&mut self, letter: &DeadLetter, what: What) {
+        self.by_id.insert((letter.incarnation.clone(), letter.id()), what);
     }
 
-    /// What became of a letter since it was written: a job that starts over may write the same one again.
     fn of(&self, letter: &DeadLetter) -> Option<What> {
-        let (what, at) = self.by_id.get(&letter.id())?;
-        letter.written().is_none_or(|written| *at >= written).then_some(*what)
+        self.by_id.get(&(letter.incarnation.clone(), letter.id())).copied()
     }
 
     /// What became of a letter, if that is the end of it.

@@ -8,6 +8,7 @@ use super::DeadLetter;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signature {
     pub job: String,
+    pub incarnation: String,
     pub instance: Option<String>,
     pub version: Option<String>,
 }
@@ -16,6 +17,7 @@ impl Signature {
     /// Puts it on a letter; `now` is the last tick, if there was one.
     pub fn sign(&self, letter: &mut DeadLetter, now: Timestamp) {
         letter.job.clone_from(&self.job);
+        letter.incarnation = Some(self.incarnation.clone());
         letter.instance.clone_from(&self.instance);
         letter.version.clone_from(&self.version);
         if now != Timestamp::MIN {

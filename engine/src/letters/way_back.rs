@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use headwater_operators::{Batch, Clock, Merge, MergeInput, Message, Origin, Output, Progress, Timestamp, Turn};
 
@@ -33,14 +33,28 @@ pub(crate) type Redecode<T> = Arc<dyn Fn(&DeadLetter) -> Result<T> + Send + Sync
 pub(crate) struct WayBack {
     /// Where rulings come from.
     rulings: Edge,
+    desk: Arc<Mutex<Desk>>,
+}
+
+/// What rulings go by.
+#[derive(Default)]
+struct Desk {
     /// The operators that take letters back.
-    pub routes: Arc<Mutex<BTreeSet<String>>>,
+    routes: BTreeSet<String>,
+    /// Which life of the job runs; known once it is built.
+    incarnation: String,
+    /// Whether its outboxes deliver.
+    delivers: bool,
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl WayBack {
     /// Whether an operator takes letters back.
     pub fn leads_to(&self, operator: &str) -> bool {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner).contains(operator)
+        lock(&self.desk).routes.contains(operator)
     }
 }
 
@@ -53,7 +67,8 @@ pub(crate) fn into<T: Send + 'static>(
 ) -> (Stream<Vec<T>>, Stream<Vec<DeadLetter>>) {
     let graph = Rc::clone(&stream.graph);
     let way_back = way_back(&graph);
-    way_back.routes.lock().unwrap_or_else(PoisonError::into_inner).insert(operator.to_owned());
+    let desk = Arc::clone(&way_back.desk);
+    lock(&desk).routes.insert(operator.to_owned());
     let operator = operator.to_owned();
     let node = Node {
         id: format!("{operator}/redrive"),
@@ -65,6 +80,11 @@ pub(crate) fn into<T: Send + 'static>(
         setting: String::new(),
         role: Role::Step,
         build: Arc::new(move |build: &mut Build, mut nexts| {
+            {
+                let mut desk = lock(&desk);
+                desk.incarnation.clone_from(&build.signature.incarnation);
+                desk.delivers = build.delivers;
+            }
             let letters = typed::<Vec<DeadLetter>>(nexts.pop())?;
             let mut inputs = Merge::inputs(2, typed::<Vec<T>>(nexts.pop())?);
             let (back, main) = (inputs.pop(), inputs.pop());
@@ -96,14 +116,14 @@ fn way_back(graph: &GraphRef) -> WayBack {
     if let Some(way_back) = graph.borrow().way_back.clone() {
         return way_back;
     }
-    let routes: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-    let known = Arc::clone(&routes);
+    let desk: Arc<Mutex<Desk>> = Arc::default();
+    let at_the_desk = Arc::clone(&desk);
     let queue = crate::job::add_source(graph, Topic::json::<Event>(QUEUE));
     crate::job::set_policy(&queue, BadRecords::Skip);
     let rulings = queue.key_by_ref(|event: &Event| &event.id).process(
         QUEUE,
         move |turn: &mut Turn<'_, String, String, Ruling>, event| {
-            let ruling = rule(turn, event, &known);
+            let ruling = lock(&at_the_desk).rule(turn, event);
             if let Some(ruling) = ruling {
                 turn.emit(ruling);
             }
@@ -116,52 +136,58 @@ fn way_back(graph: &GraphRef) -> WayBack {
     let refusals = |ruling| if let Ruling::Refused(event) = ruling { Some(event) } else { None };
     rulings.clone().flat_map(refusals).sink::<crate::format::Json>(Topic::json(QUEUE));
     let settled = |ruling| match ruling {
-        Ruling::Admitted(letter) => Some(letter.written().unwrap_or(Timestamp::MIN)),
+        Ruling::Admitted { letter, counts: true } => Some(letter.written().unwrap_or(Timestamp::MIN)),
         Ruling::Dropped(written) => Some(written.unwrap_or(Timestamp::MIN)),
-        Ruling::Refused(_) => None,
+        Ruling::Admitted { .. } | Ruling::Refused(_) => None,
     };
     rulings.flat_map(settled).map(Timestamp::as_micros).sink::<crate::format::Json>(Topic::json(SETTLED));
-    let way_back = WayBack { rulings: edge, routes };
+    let way_back = WayBack { rulings: edge, desk };
     graph.borrow_mut().way_back = Some(way_back.clone());
     way_back
 }
 
-/// What is to be done about an event, by what came of the same letter before.
-fn rule(
-    turn: &mut Turn<'_, String, String, Ruling>,
-    event: &Event,
-    routes: &Mutex<BTreeSet<String>>,
-) -> Option<Ruling> {
-    let (what, refusal) = match (event.what, turn.state().map(String::as_str)) {
-        // What this operator has said itself.
-        (What::Refused | What::RefusedTwice, _) | (What::Dropped, Some(_)) => return None,
-        (What::Dropped, None) => {
-            *turn.state_mut() = Some("dropped".to_owned());
-            return Some(Ruling::Dropped(event.written));
-        }
-        (What::Redriven, Some(before)) => (What::RefusedTwice, format!("it was {before} before")),
-        (What::Redriven, None) => match admit(event, routes) {
-            Ok(letter) => {
-                *turn.state_mut() = Some("redriven".to_owned());
-                return Some(Ruling::Admitted(letter));
+impl Desk {
+    /// What is to be done about an event, by what came of the same letter before.
+    fn rule(&self, turn: &mut Turn<'_, String, String, Ruling>, event: &Event) -> Option<Ruling> {
+        let counts = event.incarnation.as_ref().is_none_or(|of| *of == self.incarnation);
+        let (what, refusal) = match (event.what, turn.state().map(String::as_str)) {
+            // What this operator has said itself.
+            (What::Refused | What::RefusedTwice, _) | (What::Dropped, Some(_)) => return None,
+            (What::Dropped, None) if !counts => return None,
+            (What::Dropped, None) => {
+                *turn.state_mut() = Some("dropped".to_owned());
+                return Some(Ruling::Dropped(event.written));
             }
-            Err(refusal) => (What::Refused, refusal),
-        },
-    };
-    tracing::warn!(id = event.id, refusal, "refused to redrive a dead letter");
-    let (at, by) = (turn.now(), "job".to_owned());
-    let refused = Event { what, at, by, reason: Some(refusal), ..event.audited() };
-    Some(Ruling::Refused(refused))
-}
-
-fn admit(event: &Event, routes: &Mutex<BTreeSet<String>>) -> Result<Box<DeadLetter>, String> {
-    let Some(letter) = &event.letter else { return Err("there is no letter with it".to_owned()) };
-    refusal(letter).map_or(Ok(()), Err)?;
-    let operator = letter.operator();
-    if !routes.lock().unwrap_or_else(PoisonError::into_inner).contains(operator) {
-        return Err(format!("the job has no operator {operator} that takes letters back"));
+            (What::Redriven, Some(before)) => (What::RefusedTwice, format!("it was {before} before")),
+            (What::Redriven, None) => match self.admit(event, counts) {
+                Ok(letter) => {
+                    *turn.state_mut() = Some("redriven".to_owned());
+                    return Some(Ruling::Admitted { letter, counts });
+                }
+                Err(refusal) => (What::Refused, refusal),
+            },
+        };
+        tracing::warn!(id = event.id, refusal, "refused to redrive a dead letter");
+        let (at, by) = (turn.now(), "job".to_owned());
+        let refused = Event { what, at, by, reason: Some(refusal), ..event.audited() };
+        Some(Ruling::Refused(refused))
     }
-    Ok(letter.clone())
+
+    fn admit(&self, event: &Event, is_ours: bool) -> Result<Box<DeadLetter>, String> {
+        let Some(letter) = &event.letter else { return Err("there is no letter with it".to_owned()) };
+        refusal(letter).map_or(Ok(()), Err)?;
+        let operator = letter.operator();
+        if !self.routes.contains(operator) {
+            return Err(format!("the job has no operator {operator} that takes letters back"));
+        }
+        match letter.kind {
+            LetterKind::FailedDelivery if !self.delivers => Err("this run delivers nothing".to_owned()),
+            LetterKind::BadRecord if !is_ours => {
+                Err("the job has started over since, and reads its record again by itself".to_owned())
+            }
+            _ => Ok(letter.clone()),
+        }
+    }
 }
 
 /// Why a letter can never be taken back, if so.
@@ -194,7 +220,7 @@ impl<T: Send + 'static> Feed<T> {
     fn batch(&mut self, batch: Batch<Vec<Ruling>>) -> Result<()> {
         let (mut records, mut failed) = (Vec::new(), Vec::new());
         for ruling in batch.records {
-            let Ruling::Admitted(letter) = ruling else { continue };
+            let Ruling::Admitted { letter, .. } = ruling else { continue };
             if letter.operator() != self.operator {
                 continue;
             }

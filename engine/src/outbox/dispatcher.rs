@@ -63,8 +63,8 @@ struct Board<T> {
     /// Those among them whose outcome is there and the outbox has not heard of.
     untold: Vec<u64>,
     running: usize,
-    /// What breaks attempts off that are under way, by item.
-    breaks: HashMap<u64, AbortHandle>,
+    /// What breaks attempts off that are under way.
+    breaks: HashMap<Made, AbortHandle>,
     /// Nothing more is begun.
     closing: bool,
     /// And what was begun is broken off.
@@ -194,12 +194,12 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
     }
 
     /// An attempt is under way, and `attempt` breaks it off.
-    fn begun(&self, seq: u64, attempt: AbortHandle) {
+    fn begun(&self, made: Made, attempt: AbortHandle) {
         let mut board = self.board();
         if board.broken_off {
             attempt.abort();
         } else {
-            board.breaks.insert(seq, attempt);
+            board.breaks.insert(made, attempt);
         }
     }
 
@@ -234,7 +234,7 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
     fn done(&self, made: Made, outcome: Outcome) {
         let mut board = self.board();
         board.running -= 1;
-        board.breaks.remove(&made.0);
+        board.breaks.remove(&made);
         board.answer(made, outcome);
         drop(board);
         self.wake.notify_one();
@@ -242,10 +242,10 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
 
     async fn deliver<C: Connector<T>>(&self, connector: Arc<C>, attempt: Attempt<T>, timeout: Duration) -> Outcome {
         crash::point("outbox.begun");
-        let seq = attempt.seq;
+        let which = (attempt.seq, attempt.number, attempt.at);
         // A task of its own, so that a panic ends this attempt only.
         let made = tokio::spawn(async move { clock::within(timeout, connector.deliver(&attempt)).await });
-        self.begun(seq, made.abort_handle());
+        self.begun(which, made.abort_handle());
         let made = made.await;
         crash::point("outbox.made");
         match made {

@@ -343,6 +343,12 @@ fn a_dead_letter_that_is_redriven_is_delivered_once_by_its_outbox() {
         let code = deliver(&open).main_from([&["letters", "dead-letters"], words, &state].concat());
         format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS)
     };
+    // A run that delivers nothing takes nothing back, and says so.
+    assert!(call(&["redrive", "--operator", "post"]));
+    let mute = RunOptions { deliver: Some(false), ..options() };
+    deliver(&open).run(&mute, &Control::default()).unwrap();
+    let audit = std::fs::read_to_string(state.join("post.dead-letters.jsonl.audit.jsonl")).unwrap();
+    assert!(audit.contains("this run delivers nothing"), "{audit}");
     assert!(call(&["redrive", "--operator", "post"]));
     assert!(!call(&["redrive", &letter.id]), "it was redriven before");
     for _ in 0..2 {

@@ -72,9 +72,25 @@ fn a_job_that_starts_over_takes_nothing_back_from_before() {
     });
     let letters = shop.letters(2);
     assert_eq!((letters.len(), &letters[0].id), (2, &letters[1].id));
+    assert!(letters[0].incarnation != letters[1].incarnation);
     assert!(shop.call(&["redrive", &letters[1].id]));
     shop.run(true, |control| assert!(wait_until(|| written(control, "out") == 2)));
     assert_eq!(shop.values(&shop.topic("out"), 4), ["1", "5", "1", "5"]);
+}
+
+#[test]
+fn a_letter_from_before_a_job_started_over_is_not_read_twice() {
+    let shop = Shop::open();
+    shop.broker.console_producer(&shop.input, b"a\t1\nb\t\"five\"\n");
+    shop.run(false, |control| assert!(wait_until(|| written(control, "dead") == 1)));
+    shop.run_with(true, true, |control| {
+        assert!(wait_until(|| written(control, "out") == 2));
+        assert!(shop.call(&["redrive", "--all"]));
+        let audit = shop.values(&format!("{}.redrive", shop.name), 2);
+        assert!(audit[1].contains("\"refused\"") && audit[1].contains("started over"), "{audit:?}");
+        assert_eq!(control.progress.committed().dead_letters, 0);
+    });
+    assert_eq!(shop.values(&shop.topic("out"), 3), ["1", "1", "5"]);
 }
 
 #[test]
