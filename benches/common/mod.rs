@@ -89,18 +89,23 @@ pub fn cpu_of(process: impl Display) -> Duration {
 
 /// The peak of resident memory in MB.
 pub fn peak_rss_mb() -> u64 {
-    status_mb("VmHWM")
+    status_kb("VmHWM") / 1024
 }
 
 /// Resident memory in MB.
 pub fn rss_mb() -> u64 {
-    status_mb("VmRSS")
+    rss_kb() / 1024
 }
 
-fn status_mb(field: &str) -> u64 {
+/// The same in kB.
+pub fn rss_kb() -> u64 {
+    status_kb("VmRSS")
+}
+
+fn status_kb(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
 }
 
 /// `1 k`, `10 M`

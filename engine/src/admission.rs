@@ -23,6 +23,11 @@ impl Admission {
         self.bytes.load(Ordering::Relaxed) < UNDER_WAY_BYTES_MAX && self.holds.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether something holds the sources back that may last.
+    pub fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Relaxed) > 0
+    }
+
     /// Counts a batch's bytes as under way until the last clone of the credit is dropped.
     pub fn admit(self: &Arc<Self>, bytes: usize) -> Credit {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);

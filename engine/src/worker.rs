@@ -24,6 +24,9 @@ const EPOCH_ROWS_MAX: usize = 250_000;
 const LOOK_UP: Duration = Duration::from_millis(50);
 /// A worker looks again this soon whether the others have caught up.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
+/// And this soon whether the sources are held back no more, which may last as long as a server is down. Whose worker holds
+/// them looks by itself.
+const HELD_WAIT: Duration = Duration::from_millis(10);
 
 /// What a worker is made from.
 pub(crate) struct WorkerSeed {
@@ -170,7 +173,7 @@ impl Worker {
     /// Polls sources in turn until one sends. How long there is nothing to do otherwise.
     fn poll(&mut self) -> Result<Option<Duration>> {
         if !self.admission.is_open() {
-            return Ok(Some(BUSY_WAIT));
+            return Ok(Some(if self.admission.is_held() { HELD_WAIT } else { BUSY_WAIT }));
         }
         let mut wait = LOOK_UP;
         for _ in 0..self.sources.len() {

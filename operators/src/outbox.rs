@@ -41,6 +41,8 @@ pub struct OutboxState<T> {
     next: u64,
     /// When the next attempt was due if they came evenly: see [`Throttle`].
     arrival: i64,
+    /// When the throttle last held an item back, where it has not been let go since.
+    held: Option<Timestamp>,
     /// When its first item came, in microseconds: what sets its keys apart from those of a state that was given up.
     born: Option<i64>,
     now: Timestamp,
@@ -82,6 +84,7 @@ impl<T: Value> OutboxState<T> {
             queue: Queue::default(),
             next: 0,
             arrival: i64::MIN,
+            held: None,
             born: None,
             now: Timestamp::MIN,
             under_way: 0,
@@ -169,6 +172,7 @@ impl<T: Value> OutboxState<T> {
         self.items.maintain();
         // What is given up is a piece at a time, too.
         let dead = self.dead.len();
+        let held = self.held.take();
         while self.under_way < room && self.dead.len() < dead + DEAD_MAX {
             let Some(seq) = self.queue.take(self.now) else { break };
             let Some(mut pending) = self.pending(seq)? else {
@@ -182,9 +186,10 @@ impl<T: Value> OutboxState<T> {
             }
             let arrival = match &self.policy.throttle {
                 None => self.arrival,
-                Some(throttle) => match throttle.admit(self.arrival, self.now) {
+                Some(throttle) => match throttle.admit(self.arrival, held, self.now) {
                     Some(arrival) => arrival,
                     None => {
+                        self.held = Some(self.now);
                         self.queue.put_back(seq);
                         break;
                     }

@@ -5,11 +5,13 @@ use postcard::ser_flavors::Flavor;
 use crate::space::{Space, slot_bytes};
 use crate::{Error, Key, Result, Value};
 
-/// Encodes the dirty slots of a space. Returns by how much the estimate of its memory grew.
+/// Encodes the dirty slots of a space, and tells of those that are empty. Returns by how much the estimate of its memory
+/// grew.
 pub(crate) fn encode<K: Key, V: Value>(
     writer: &mut crate::block::BlockWriter,
     table: &str,
     space: &mut Space<K, V>,
+    mut emptied: impl FnMut(u32),
 ) -> postcard::Result<isize> {
     writer.section(table, space.namespace);
     let mut grown = 0;
@@ -20,6 +22,7 @@ pub(crate) fn encode<K: Key, V: Value>(
             None => {
                 writer.delete_with(|out| slot.key.encode(out));
                 slot.encoded_bytes = 0;
+                emptied(at);
             }
             Some(value) => {
                 let mut result = Ok(());

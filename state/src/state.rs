@@ -4,7 +4,7 @@
 //! blocks, never from slots; a slot may be evicted once the store has reached its stamp. So a key that is not in
 //! memory has its current value in the store, whatever the store is doing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -28,6 +28,8 @@ pub struct State<K, V> {
     /// Drops of the running epoch, not yet encoded.
     new_drops: Vec<(Namespace, u16)>,
     misses: Vec<SlotId>,
+    /// Slots that were emptied, in the order of the stamps that they had then.
+    pub(crate) emptied: VecDeque<(SlotId, u32)>,
     /// Where eviction goes on: space and slot.
     pub(crate) hand: (usize, usize),
 }
@@ -84,6 +86,7 @@ impl<K: Key, V: Value> State<K, V> {
             drops: HashMap::default(),
             new_drops: Vec::new(),
             misses: Vec::new(),
+            emptied: VecDeque::new(),
             hand: (0, 0),
         }
     }
@@ -255,7 +258,8 @@ impl<K: Key, V: Value> State<K, V> {
 
     /// Writes drops, then changes. How many bytes they took, per place of a shard.
     fn write_deltas(&mut self) -> Result<BTreeMap<u16, usize>> {
-        let Self { shared, spaces, table, new_drops, .. } = self;
+        let Self { shared, spaces, table, new_drops, emptied, .. } = self;
+        let stamp = shared.stamp.get();
         let mut delta_bytes = BTreeMap::new();
         for (namespace, place) in new_drops.drain(..) {
             shared.write(place, |writer| {
@@ -263,10 +267,12 @@ impl<K: Key, V: Value> State<K, V> {
                 writer.push(crate::block::Change::Drop);
             });
         }
-        for space in spaces.iter_mut().filter(|space| !space.dirty.is_empty()) {
+        for (id, space) in (0..).zip(spaces).filter(|(_, space)| !space.dirty.is_empty()) {
             let result = shared.write(space.place, |writer| {
                 let before = writer.written();
-                let result = encode(writer, table.name(), space);
+                let result = encode(writer, table.name(), space, |slot| {
+                    emptied.push_back((SlotId { space: id, slot }, stamp));
+                });
                 *delta_bytes.entry(space.place).or_default() += writer.written() - before;
                 result
             });

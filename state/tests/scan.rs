@@ -66,3 +66,34 @@ fn what_was_dropped_stays_so_when_a_look_up_leaves_the_memory() -> Result<()> {
     assert_eq!(state.get(Namespace::NONE, &1)?, None);
     Ok(())
 }
+
+#[test]
+fn keys_that_come_and_go_leave_nothing_in_memory() -> Result<()> {
+    let store = MemoryStore::new();
+    let local = worker(&store, 1_000_000);
+    let mut state = local.open(COUNTS);
+    for first in (0..10_000).step_by(100) {
+        for key in first..first + 100 {
+            state.put(Namespace::NONE, &key, 7)?;
+        }
+        commit(&local, &mut state, &store)?;
+        for key in first..first + 100 {
+            state.delete(Namespace::NONE, &key)?;
+        }
+        // One comes back before its deletion is committed, and one after.
+        state.put(Namespace::NONE, &first, 8)?;
+        state.maintain();
+        assert_eq!(state.get(Namespace::NONE, &(first + 1))?, None, "the store has it still");
+        commit(&local, &mut state, &store)?;
+        state.put(Namespace::NONE, &(first + 2), 9)?;
+        state.maintain();
+        assert_eq!(state.get(Namespace::NONE, &first)?, Some(&8));
+        assert_eq!(state.get(Namespace::NONE, &(first + 2))?, Some(&9));
+        state.delete(Namespace::NONE, &first)?;
+        state.delete(Namespace::NONE, &(first + 2))?;
+        commit(&local, &mut state, &store)?;
+        state.maintain();
+        assert_eq!(local.used_bytes(), 0);
+    }
+    Ok(())
+}

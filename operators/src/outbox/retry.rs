@@ -92,6 +92,9 @@ pub struct Throttle {
     burst: u32,
 }
 
+/// What was held up is behind, and catches up, by at most so much.
+const BEHIND_MAX: Duration = Duration::from_millis(500);
+
 impl Throttle {
     /// So many a second, evenly: one at a time below ten, a tenth of a second's at once above.
     pub fn per_second(attempts: f64) -> Self {
@@ -117,8 +120,12 @@ impl Throttle {
 
     /// The generic cell rate algorithm (ITU-T I.371): `arrival` is when the next attempt was due if they came evenly.
     /// When the one after this would be, if this one may go now.
-    pub(super) fn admit(&self, arrival: i64, now: Timestamp) -> Option<i64> {
-        let due = arrival.max(now.as_micros());
+    ///
+    /// One that was `held` back at a time before counts as gone when it was due and not when that was seen: the clock is
+    /// looked at now and then only, and the rate would be lower by what lies between.
+    pub(super) fn admit(&self, arrival: i64, held: Option<Timestamp>, now: Timestamp) -> Option<i64> {
+        let since = held.unwrap_or(now).as_micros().max(now.as_micros().saturating_sub(BEHIND_MAX.as_micros() as i64));
+        let due = arrival.max(since);
         let ahead = (due - now.as_micros()) as f64;
         if ahead > self.interval_micros * f64::from(self.burst - 1) {
             return None;
@@ -163,11 +170,41 @@ mod tests {
         let (mut arrival, mut admitted) = (0, Vec::new());
         for millis in (0..2_000).step_by(50) {
             let now = Timestamp::from_millis(1_000_000 + millis);
-            let mut admit = |_: &i32| throttle.admit(arrival, now).map(|next| arrival = next).is_some();
+            let mut admit = |_: &i32| throttle.admit(arrival, None, now).map(|next| arrival = next).is_some();
             admitted.push((0..100).take_while(|at| admit(at)).count());
         }
         assert_eq!(admitted[0], 5);
         let total: usize = admitted.iter().sum();
         assert!((24..=25).contains(&total), "5 at once and 10 a second: {total}");
+    }
+
+    #[test]
+    fn a_throttle_keeps_its_rate_however_seldom_the_clock_is_looked_at() {
+        for (rate, tick) in [(3.0, 50), (15.0, 50), (19.0, 50), (15.0, 400), (800.0, 400), (5_000.0, 50)] {
+            let throttle = Throttle::per_second(rate);
+            let (mut arrival, mut held, mut admitted) = (0, None, 0);
+            for millis in (0..100_000).step_by(tick) {
+                let now = Timestamp::from_millis(1_000_000 + millis);
+                while let Some(next) = throttle.admit(arrival, held, now) {
+                    arrival = next;
+                    admitted += 1;
+                }
+                held = Some(now);
+            }
+            let expected = rate * 100.0;
+            assert!((f64::from(admitted) / expected - 1.0).abs() < 0.02, "{admitted} of {expected} every {tick} ms");
+        }
+    }
+
+    #[test]
+    fn who_was_held_up_catches_up_by_half_a_second_at_most_and_who_had_nothing_by_nothing() {
+        let throttle = Throttle::per_second(5.0);
+        let (begun, later) = (Timestamp::from_seconds(1_000), Timestamp::from_seconds(1_060));
+        let at_once = |held| {
+            let mut arrival = throttle.admit(0, None, begun).expect("it is the first");
+            (0..100).take_while(|_| throttle.admit(arrival, held, later).map(|next| arrival = next).is_some()).count()
+        };
+        assert_eq!(at_once(Some(begun)), 3);
+        assert_eq!(at_once(None), 1);
     }
 }
