@@ -1,3 +1,4 @@
+//~ longer: the compiler quotes the chain from its first step, as it stands
 //~ `Order` cannot be kept in a dead letter
 //~ derive `serde::Serialize` for it
 use headwater::prelude::*;
