@@ -115,7 +115,8 @@ impl<T: 'static, C: Connector<T>> Outbox<T, C> {
     }
 
     /// How many items wait before the job's inputs pause: 100,000 unless said otherwise. What was read already still
-    /// comes in. Each takes about 200 bytes of memory beside what it takes as state.
+    /// comes in. Each takes about 200 bytes of memory beside what it takes as state, and 400 where each has an
+    /// [order](Self::in_order_by) of its own.
     #[must_use]
     pub fn bound(mut self, items: usize) -> Self {
         self.policy.bound = items;
