@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every benchmark takes what it needs")]
 
 pub mod bars;
+pub mod workloads;
 
 use std::fmt::Display;
 use std::path::Path;

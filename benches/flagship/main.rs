@@ -15,9 +15,10 @@ mod common;
 mod jobs;
 mod memory;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use common::bars::{Bars, Rounds, median};
+use common::workloads::{self, Workload};
 use common::{peak_rss_mb, user_count};
 use jobs::Transactions;
 use memory::memory;
@@ -27,9 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
 
-type Workload = fn(&mut Bars);
-
-const WORKLOADS: [(&str, Workload); 6] = [
+const WORKLOADS: [Workload; 6] = [
     ("memory", memory_rounds),
     ("keys", key_counts),
     ("files", files),
@@ -40,28 +39,7 @@ const WORKLOADS: [(&str, Workload); 6] = [
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    match wanted.as_slice() {
-        [] => each_alone(&WORKLOADS.map(|(name, _)| name.to_owned())),
-        [name] => {
-            let Some((_, workload)) = WORKLOADS.iter().find(|(other, _)| other == name) else {
-                println!("there is no workload {name}; there are {}", WORKLOADS.map(|(name, _)| name).join(", "));
-                return ExitCode::FAILURE;
-            };
-            let mut bars = Bars::default();
-            workload(&mut bars);
-            bars.verdict()
-        }
-        several => each_alone(several),
-    }
-}
-
-/// Runs workloads in processes of their own, so that the peak of memory is that of one.
-fn each_alone(names: &[String]) -> ExitCode {
-    Bars::head();
-    let run = |name: &String| Command::new(std::env::current_exe().unwrap()).arg(name).status().unwrap().success();
-    // All of them run, whether or not one misses a bar.
-    let missed = names.iter().filter(|name| !run(name)).count();
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    workloads::run(&WORKLOADS, &wanted.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Typed rows in memory, twice the same in each round: their difference is what two equal runs differ by.

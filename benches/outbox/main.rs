@@ -21,16 +21,14 @@ mod memory;
 mod receiver;
 mod tap;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use common::bars::Bars;
+use common::workloads::{self, Workload};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-type Workload = fn(&mut Bars);
-
-const WORKLOADS: [(&str, Workload); 9] = [
+const WORKLOADS: [Workload; 9] = [
     ("items", items::embedded),
     ("webhook", items::webhook),
     ("rest", idle::at_rest),
@@ -49,25 +47,6 @@ fn main() -> ExitCode {
         [memory::NAME, items, is_ordered, memory_mb] => {
             memory::run(items.parse().unwrap(), is_ordered.parse().unwrap(), memory_mb.parse().unwrap())
         }
-        [name] => {
-            let Some((_, workload)) = WORKLOADS.iter().find(|(other, _)| other == name) else {
-                println!("there is no workload {name}; there are {}", WORKLOADS.map(|(name, _)| name).join(", "));
-                return ExitCode::FAILURE;
-            };
-            let mut bars = Bars::default();
-            workload(&mut bars);
-            bars.verdict()
-        }
-        [] => each_alone(&WORKLOADS.map(|(name, _)| name)),
-        several => each_alone(several),
+        named => workloads::run(&WORKLOADS, named),
     }
-}
-
-/// Runs workloads in processes of their own, so that none has what another one left.
-fn each_alone(names: &[&str]) -> ExitCode {
-    Bars::head();
-    let run = |name: &&str| Command::new(std::env::current_exe().unwrap()).arg(name).status().unwrap().success();
-    // All of them run, whether or not one misses a bar.
-    let missed = names.iter().filter(|name| !run(name)).count();
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

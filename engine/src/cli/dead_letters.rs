@@ -226,7 +226,7 @@ impl Desk<'_> {
             write(&mut out, &table_head())?;
         }
         for topic in topics {
-            if self.flags.limit.is_some_and(|limit| self.done >= limit) {
+            if !self.wants_more() {
                 break;
             }
             let output = self.job.output_of(topic);
@@ -236,8 +236,7 @@ impl Desk<'_> {
         for (id, what) in std::mem::take(&mut self.settled) {
             let Some(what) = what else { continue };
             self.refused += 1;
-            let done = if what == What::Dropped { "dropped" } else { "redriven" };
-            write(&mut out, &format!("{id}: refused: it was {done} before"))?;
+            write(&mut out, &format!("{id}: refused: it was {} before", what.done()))?;
         }
         out.flush().map_err(unwritten)
     }
@@ -274,7 +273,11 @@ impl Desk<'_> {
             },
         }
         self.done += 1;
-        Ok(self.flags.limit.is_none_or(|limit| self.done < limit))
+        Ok(self.wants_more())
+    }
+
+    fn wants_more(&self) -> bool {
+        self.flags.limit.is_none_or(|limit| self.done < limit)
     }
 
     fn refusal(&self, letter: &DeadLetter) -> Option<String> {
@@ -288,12 +291,10 @@ impl Desk<'_> {
 
     fn settle(&mut self, (topic, letter): (&str, &DeadLetter), what: What, out: &mut dyn Write) -> Result<()> {
         let id = letter.id();
-        let done = if what == What::Dropped { "dropped" } else { "redriven" };
+        let done = what.done();
         self.settled.insert(id.clone(), None);
-        let Some(speaker) = &self.speaker else {
-            self.fates.set(letter, what);
-            return write(out, &format!("{id}: would be {done}"));
-        };
+        self.fates.set(letter, what);
+        let Some(speaker) = &self.speaker else { return write(out, &format!("{id}: would be {done}")) };
         if let Some(rate) = self.flags.rate.filter(|_| self.done > 0) {
             clock::wait(Duration::from_secs_f64(1.0 / rate), || false);
         }
@@ -309,7 +310,6 @@ impl Desk<'_> {
             letter: (what == What::Redriven).then(|| Box::new(letter.clone())),
         };
         speaker.say(&event)?;
-        self.fates.set(letter, what);
         write(out, &format!("{id}: {done}"))
     }
 

@@ -39,7 +39,7 @@ pub(super) fn shown(letter: &DeadLetter, topic: &str, settled: Option<What>) -> 
     line("id", Some(letter.id()));
     line("kind", Some(letter.kind.name().to_owned()));
     line("in", Some(topic.to_owned()));
-    line("became", settled.map(|what| if what == What::Dropped { "dropped" } else { "redriven" }.to_owned()));
+    line("became", settled.map(|what| what.done().to_owned()));
     line("operator", Some(letter.operator().to_owned()));
     line("partition", Some(letter.partition.clone()));
     line("place", Some(letter.place.clone()));

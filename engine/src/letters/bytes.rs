@@ -1,7 +1,7 @@
 //! Bytes in JSON.
 
 /// Bytes as JSON has them: text where they are, hexadecimal digits where they are not.
-pub(super) struct Bytes(pub Option<Vec<u8>>);
+pub(super) struct Bytes(Option<Vec<u8>>);
 
 impl From<Option<Vec<u8>>> for Bytes {
     fn from(bytes: Option<Vec<u8>>) -> Self {

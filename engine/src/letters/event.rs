@@ -46,6 +46,17 @@ pub(crate) enum What {
     RefusedTwice,
 }
 
+impl What {
+    /// What it is in a sentence: the letter was …
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Redriven => "redriven",
+            Self::Dropped => "dropped",
+            Self::Refused | Self::RefusedTwice => "refused",
+        }
+    }
+}
+
 impl Event {
     /// The same without what it is about: for the audit.
     pub fn audited(&self) -> Self {

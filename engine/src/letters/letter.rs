@@ -240,10 +240,7 @@ impl DeadLetter {
             ..Self::default()
         };
         late.record.keep_in(&mut letter)?;
-        let payload = letter.bytes().unwrap_or_default();
-        let origin = letter.origin.as_ref().map(|at| format!("{}[{}]@{}", at.topic, at.partition, at.offset));
-        let parts = [letter.place.as_bytes(), &payload].into_iter().chain(origin.as_deref().map(str::as_bytes));
-        letter.id = identify(operator, &parts.collect::<Vec<_>>());
+        letter.id = identify(operator, &[letter.place.as_bytes(), &letter.bytes().unwrap_or_default()]);
         Ok(letter)
     }
 
@@ -338,7 +335,7 @@ impl DeadLetter {
     }
 
     pub(super) fn keep(&mut self, payload: Vec<u8>) {
-        Bytes(Some(payload)).put(&mut self.payload, &mut self.payload_hex);
+        Bytes::from(Some(payload)).put(&mut self.payload, &mut self.payload_hex);
     }
 
     pub(super) fn keep_key(&mut self, key: Option<Vec<u8>>) {

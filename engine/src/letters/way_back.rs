@@ -155,13 +155,13 @@ impl Desk {
             (What::Refused | What::RefusedTwice, _) | (What::Dropped, Some(_)) => return None,
             (What::Dropped, None) if !counts => return None,
             (What::Dropped, None) => {
-                *turn.state_mut() = Some("dropped".to_owned());
+                *turn.state_mut() = Some(event.what.done().to_owned());
                 return Some(Ruling::Dropped(event.written));
             }
             (What::Redriven, Some(before)) => (What::RefusedTwice, format!("it was {before} before")),
             (What::Redriven, None) => match self.admit(event, counts) {
                 Ok(letter) => {
-                    *turn.state_mut() = Some("redriven".to_owned());
+                    *turn.state_mut() = Some(event.what.done().to_owned());
                     return Some(Ruling::Admitted { letter, counts });
                 }
                 Err(refusal) => (What::Refused, refusal),

@@ -45,6 +45,10 @@ impl Ownership {
 /// An attempt: of which item, its number, and when it was decided on.
 type Made = (u64, u32, Timestamp);
 
+fn made<T>(attempt: &Attempt<T>) -> Made {
+    (attempt.seq, attempt.number, attempt.at)
+}
+
 /// What the outbox, the coordinator and the thread that delivers share.
 pub(super) struct Dispatcher<T> {
     board: Mutex<Board<T>>,
@@ -128,9 +132,9 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
     pub fn reopen(&self, worker: Sender<Inbound>, under_way: &[Made]) -> Vec<Made> {
         let mut board = self.board();
         board.worker = Some(worker);
-        let made: HashSet<Made> = under_way.iter().copied().collect();
-        board.known.retain(|seq, known| made.contains(&(*seq, known.number, known.at)));
-        board.queue.retain(|attempt| made.contains(&(attempt.seq, attempt.number, attempt.at)));
+        let decided: HashSet<Made> = under_way.iter().copied().collect();
+        board.known.retain(|seq, known| decided.contains(&(*seq, known.number, known.at)));
+        board.queue.retain(|attempt| decided.contains(&made(attempt)));
         board.untold = board.known.iter().filter(|(_, known)| known.outcome.is_some()).map(|(seq, _)| *seq).collect();
         under_way.iter().filter(|(seq, ..)| !board.known.contains_key(seq)).copied().collect()
     }
@@ -226,7 +230,7 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
                     "an attempt is put off: the last commit is too old to be sure that this is the active instance"
                 );
             }
-            board.answer((attempt.seq, attempt.number, attempt.at), Outcome::NotMade);
+            board.answer(made(&attempt), Outcome::NotMade);
         }
         Ok(None)
     }
@@ -242,13 +246,13 @@ impl<T: Send + Sync + 'static> Dispatcher<T> {
 
     async fn deliver<C: Connector<T>>(&self, connector: Arc<C>, attempt: Attempt<T>, timeout: Duration) -> Outcome {
         crash::point("outbox.begun");
-        let which = (attempt.seq, attempt.number, attempt.at);
+        let which = made(&attempt);
         // A task of its own, so that a panic ends this attempt only.
-        let made = tokio::spawn(async move { clock::within(timeout, connector.deliver(&attempt)).await });
-        self.begun(which, made.abort_handle());
-        let made = made.await;
+        let task = tokio::spawn(async move { clock::within(timeout, connector.deliver(&attempt)).await });
+        self.begun(which, task.abort_handle());
+        let result = task.await;
         crash::point("outbox.made");
-        match made {
+        match result {
             Ok(Some(Ok(()))) => Outcome::Delivered,
             Ok(Some(Err(failure))) => Outcome::Failed(failure),
             Ok(None) => Outcome::Failed(Failure::transient(format!(
@@ -299,7 +303,7 @@ where
             Ok(Some(attempt)) => {
                 let (dispatcher, connector) = (Arc::clone(&dispatcher), Arc::clone(&connector));
                 tokio::spawn(async move {
-                    let made = (attempt.seq, attempt.number, attempt.at);
+                    let made = made(&attempt);
                     let outcome = dispatcher.deliver(connector, attempt, limits.timeout).await;
                     dispatcher.done(made, outcome);
                 });
