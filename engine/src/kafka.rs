@@ -24,7 +24,10 @@ mod changelog;
 mod checkpoint;
 mod client;
 mod config;
+mod copies;
+mod ended;
 mod errors;
+mod fate;
 mod ffi;
 mod figures;
 mod filling;
@@ -47,10 +50,12 @@ mod session;
 mod sink;
 mod source;
 mod source_offsets;
+mod tails;
 mod told;
 mod transactions;
 mod wanted;
 mod watch;
+mod written;
 
 /// The places in opening a changelog and committing to it where a crash test ends the process, with
 /// [`state::CRASH_POINTS`](crate::state::CRASH_POINTS).

@@ -19,6 +19,8 @@ mod directories;
 mod faults;
 #[path = "kafka/hanging.rs"]
 mod hanging;
+#[path = "kafka/hanging_commits.rs"]
+mod hanging_commits;
 #[path = "kafka/letters.rs"]
 mod letters;
 #[path = "kafka/metrics.rs"]
@@ -31,6 +33,8 @@ mod numbers;
 mod offsets;
 #[path = "kafka/operator.rs"]
 mod operator;
+#[path = "kafka/raw.rs"]
+mod raw;
 #[path = "kafka/records.rs"]
 mod records;
 #[path = "kafka/redriven.rs"]

@@ -9,12 +9,18 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::errors::refused_options;
 use super::marker::Token;
+use super::membership::lock_topic;
 use super::options::Role;
 use super::session::Session;
 use super::told::Told;
 use crate::{Error, Result, clock};
 
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Offsets on which a transaction is open are asked for again and again, for so long.
+pub(super) const STABLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The partition of the lock topic that the group has a note with.
+pub(super) const NOTES: i32 = 0;
 
 /// Per shard its token, and the offset behind the marker that has it.
 pub(super) type Committed = Vec<Option<(Token, i64)>>;
@@ -29,6 +35,10 @@ impl Session {
             // What it answers now may change: it is asked again.
             drop(self.stable_tokens(asker, true));
         }
+    }
+
+    pub(super) fn untold(&self) -> Error {
+        Error::unavailable(format!("Kafka does not tell the offsets of group {}", self.job))
     }
 
     /// Asks of everything, committed or not.
@@ -91,22 +101,20 @@ impl Session {
 
     /// The committed tokens, pending ones not.
     pub(super) fn tokens(&self, asker: &Asker, fresh: bool) -> Result<Vec<Option<Token>>> {
-        self.stable_tokens(asker, fresh)?
-            .ok_or_else(|| Error::unavailable("Kafka does not tell the offsets of the job's group"))
+        tokens_of(self.committed(asker, fresh, ANSWER_TIMEOUT)?).ok_or_else(|| self.untold())
     }
 
     /// The same; `None` while a transaction on them is open.
     pub(super) fn stable_tokens(&self, asker: &Asker, fresh: bool) -> Result<Option<Vec<Option<Token>>>> {
-        let committed = self.committed(asker, fresh)?;
-        Ok(committed.map(|of| of.into_iter().map(|committed| committed.map(|(token, _)| token)).collect()))
+        Ok(tokens_of(self.committed(asker, fresh, STABLE_TIMEOUT)?))
     }
 
     /// The same, with the offsets behind the markers that have these tokens.
-    pub(super) fn committed(&self, asker: &Asker, fresh: bool) -> Result<Option<Committed>> {
+    pub(super) fn committed(&self, asker: &Asker, fresh: bool, within: Duration) -> Result<Option<Committed>> {
         let topic = self.state_topic();
         let mut list = TopicPartitionList::with_capacity(usize::from(self.shards));
         list.add_partition_range(&topic, 0, i32::from(self.shards) - 1);
-        let offsets = match asker.committed_offsets(list, ANSWER_TIMEOUT) {
+        let offsets = match asker.committed_offsets(list, within) {
             Ok(offsets) => offsets,
             Err(error) => {
                 tracing::debug!(%error, "no offsets yet");
@@ -132,6 +140,15 @@ impl Session {
             tokens[shard] = token.map(|token| (token, offset));
         }
         Ok(Some(tokens))
+    }
+
+    /// What the group has noted of this instance's predecessors and itself beside the state; empty where it has not.
+    pub(super) fn note(&self) -> Result<String> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&lock_topic(&self.job), NOTES);
+        let offsets = self.anybody()?.committed_offsets(list, ANSWER_TIMEOUT);
+        let offsets = offsets.map_err(|error| self.untold().caused_by(error))?;
+        Ok(offsets.elements().first().map(|of| of.metadata().to_owned()).unwrap_or_default())
     }
 
     /// Where the partitions of the changelog begin (`Offset::Beginning`) or end (`Offset::End`): for a reader of what is
@@ -206,4 +223,8 @@ impl Session {
         anybody.unassign().map_err(|error| Error::bug("librdkafka does not unassign").caused_by(error))?;
         Ok(writers)
     }
+}
+
+fn tokens_of(committed: Option<Committed>) -> Option<Vec<Option<Token>>> {
+    committed.map(|of| of.into_iter().map(|committed| committed.map(|(token, _)| token)).collect())
 }

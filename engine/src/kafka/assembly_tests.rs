@@ -18,9 +18,22 @@ fn marker(epoch: u64, shard: u16, shards: &[u16], blocks: &[Block], job: &str) -
     let record = (shards.first() == Some(&shard)).then(|| raw(br#"{"of":1}"#).unwrap());
     let (v, job, shards) = (VERSION, job.to_owned(), shards.to_vec());
     let (blocks, digest) = (blocks.len() as u32, digest(blocks));
-    Marker { v, job, token, blocks, digest, shards, log_bytes: 10 * epoch, record, since: 1, manifest: None }
-        .write()
-        .unwrap()
+    Marker {
+        v,
+        job,
+        token,
+        blocks,
+        digest,
+        shards,
+        log_bytes: 10 * epoch,
+        record,
+        outputs: None,
+        earlier: None,
+        since: 1,
+        manifest: None,
+    }
+    .write()
+    .unwrap()
 }
 
 /// A shard's part of a commit: one block and the marker.

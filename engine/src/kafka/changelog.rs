@@ -2,7 +2,6 @@
 //! with outputs and offsets.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use super::session::{Local, Session};
 use super::source_offsets::group_offset;
 use super::transactions::Transactions;
 use super::wanted::Wanted;
+use super::written::Outputs;
 use crate::commit_record::CommitRecord;
 use crate::job_state::SharedLog;
 use crate::progress::Phase;
@@ -55,6 +55,8 @@ struct Log {
     all_at: Option<Instant>,
     /// Source offsets as they are committed, by the engine's name of the partition.
     offsets: BTreeMap<String, String>,
+    /// Where the last records in outputs are.
+    outputs: Outputs,
     /// The first commit that the log must hold.
     since: u64,
     /// Where the running rotation began.
@@ -123,6 +125,7 @@ impl Changelog {
                 claims: true,
                 all_at: None,
                 offsets: BTreeMap::new(),
+                outputs: Outputs::default(),
                 since: replayed.since.unwrap_or(epoch.0 + 1),
                 rotation: None,
                 shorten: None,
@@ -223,11 +226,15 @@ impl Changelog {
         let is_full = log.is_due(self.session.recommit);
         let shards = if is_full { (0..self.session.shards).collect() } else { changed(commit) };
         let manifest = is_full.then(|| self.manifest.clone());
-        self.produce(log, commit, Marks { token: &token, shards: &shards, manifest })?;
+        // The markers say where the records of outputs are.
+        self.transactions.drain()?;
+        self.look_after(log)?;
+        let outputs = self.transactions.written();
+        let marks = Marks { token: &token, shards: &shards, manifest, outputs: Some(outputs.clone()) };
+        self.produce(log, commit, marks)?;
         crash::point("kafka.before_drain");
         let placed = self.transactions.drain()?;
-        let state = CString::new(self.session.state_topic())
-            .map_err(|_| Error::bug("the changelog's name has a zero in it"))?;
+        let state = self.session.state_topic();
         let mut offsets = Vec::with_capacity(shards.len() + 8);
         let mut marked = Vec::with_capacity(shards.len());
         for shard in shards {
@@ -236,8 +243,7 @@ impl Changelog {
             let offset = *offset.ok_or_else(|| {
                 Error::unavailable(format!("Kafka does not tell the offset of the marker of shard {shard}"))
             })?;
-            let (topic, partition, metadata) = (state.clone(), i32::from(shard), token.to_string());
-            offsets.push(GroupOffset { topic, partition, offset: offset + 1, metadata });
+            offsets.push(GroupOffset::new(&state, i32::from(shard), offset + 1, token.to_string())?);
             marked.push((shard, LastMarker { offset, token: Some(token.clone()) }));
         }
         let positions = CommitRecord::read(&commit.marker)?.positions;
@@ -249,6 +255,7 @@ impl Changelog {
         let committing = self.session.membership.commit(self.term)?;
         self.transactions.commit(&offsets, &committing.member)?;
         drop(committing);
+        log.outputs.follow(outputs);
         if is_full {
             log.all_at = Some(clock::now());
             log.claims = false;
@@ -262,15 +269,24 @@ impl Changelog {
         if is_full && let Some(offsets) = log.shorten.take() {
             self.shorten(log, offsets);
         }
+        self.look_after(log)?;
         // Taking the id anew lifts a fence, so all shards are claimed with the next commit.
         self.check()?;
         log.claims |= self.transactions.settle()?;
         Ok(())
     }
 
+    /// That the last commit has ended everywhere, if connections were lost.
+    fn look_after(&self, log: &Log) -> Result<()> {
+        let Some(lost) = self.transactions.disturbed() else { return Ok(()) };
+        self.session.check_ended(&log.markers, &log.outputs)?;
+        self.transactions.calm(lost);
+        Ok(())
+    }
+
     /// Produces blocks, then the markers.
     fn produce(&self, log: &mut Log, commit: &Commit, marks: Marks<'_>) -> Result<()> {
-        let Marks { token, shards, mut manifest } = marks;
+        let Marks { token, shards, mut manifest, mut outputs } = marks;
         let topic = self.session.state_topic();
         let add = |value: &[u8], shard: u16, tag| {
             let (key, value) = (Some(token.owner.as_bytes()), Some(value));
@@ -288,6 +304,7 @@ impl Changelog {
         }
         crash::point("kafka.before_markers");
         let mut record = Some(marker::raw(&commit.marker)?);
+        let mut earlier = Some(log.outputs.clone()).filter(|outputs| !outputs.is_empty());
         for shard in shards {
             let blocks = || commit.blocks.iter().filter(|block| block.shard.0 == *shard);
             let marker = Marker {
@@ -298,6 +315,8 @@ impl Changelog {
                 digest: marker::digest(blocks()),
                 shards: shards.to_vec(),
                 record: record.take(),
+                outputs: outputs.take(),
+                earlier: earlier.take(),
                 since: log.since,
                 manifest: manifest.take(),
                 log_bytes: log.bytes,
@@ -316,6 +335,7 @@ struct Marks<'a> {
     shards: &'a [u16],
     /// Of the first of them.
     manifest: Option<Box<RawValue>>,
+    outputs: Option<Outputs>,
 }
 
 /// Takes the transactional id, and finds out what is committed. Steps 1 to 3.

@@ -3,9 +3,10 @@
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::Error;
+use super::ffi::TransactionError;
 use crate::bad_record::shortened;
 use crate::sink::Outgoing;
+use crate::{Error, Kind};
 
 /// An error as librdkafka told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +188,42 @@ pub(super) fn is_passing(code: Code) -> bool {
             | Code::NotCoordinator
             | Code::GroupAuthorizationFailed
     )
+}
+
+/// The error for a call of a transaction that failed.
+pub(super) fn refused(id: &str, doing: &str, error: &TransactionError) -> Error {
+    let reason = &error.reason;
+    match error.code {
+        // The same is said of a transaction that the broker has timed out: it does not prove that another one exists.
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Error::new(
+            Kind::Fenced,
+            format!("{doing}: the transaction of {id} was ended by the broker or by another instance: {reason}"),
+        ),
+        Code::TransactionalIdAuthorizationFailed => Error::config(format!(
+            "{doing}: the transactional id {id} is refused; allow the client's user Write and Describe on it"
+        )),
+        Code::GroupAuthorizationFailed => {
+            Error::config(format!("{doing}: the group of {id} is refused; allow the client's user Read on the group"))
+        }
+        Code::TopicAuthorizationFailed => {
+            Error::config(format!("{doing}: a topic is refused: {reason}; allow the client's user Write on it"))
+        }
+        Code::InvalidTransactionTimeout => Error::config(format!(
+            "{doing}: the brokers' transaction.max.timeout.ms is less than a transaction of {id} may take; choose a \
+             shorter --commit-interval"
+        )),
+        _ => Error::unavailable(format!("{doing}: Kafka: {reason}")),
+    }
+}
+
+/// The error for a record of a transaction that was not delivered.
+pub(super) fn lost(code: Code, what: &Described, brokers: &str) -> Error {
+    match code {
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+            Error::new(Kind::Fenced, format!("a record for {}: the producer was fenced", what.topic))
+        }
+        other => undelivered(other, what, brokers, None),
+    }
 }
 
 #[cfg(test)]

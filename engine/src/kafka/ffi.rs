@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::watch::Watch;
@@ -24,7 +24,7 @@ pub(super) use producer::{Delivered, GroupMember, GroupOffset, RawProducer, Tran
 
 pub(super) type Consumer = BaseConsumer<Watch>;
 
-fn native(consumer: &Consumer) -> *mut sys::rd_kafka_t {
+fn native<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> *mut sys::rd_kafka_t {
     consumer.client().native_ptr()
 }
 
@@ -211,7 +211,11 @@ pub(super) fn assign(
 }
 
 /// The end of a partition as the last fetch told it, open transactions included; `None` before the first.
-pub(super) fn high_watermark(consumer: &Consumer, topic: &CStr, partition: i32) -> Option<i64> {
+pub(super) fn high_watermark<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &CStr,
+    partition: i32,
+) -> Option<i64> {
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client is alive, the topic is a C string, and both numbers are written during the call.
     let found = unsafe {

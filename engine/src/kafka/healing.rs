@@ -1,265 +1,367 @@
-//! Ends what the brokers have lost sight of: Kafka 4.1 to 4.3 may leave the marker that ends a transaction out of partitions
+//! Ends what the brokers have lost sight of: Kafka 4.1 to 4.4 may leave the marker that ends a transaction out of partitions
 //! that had no leader at that moment (KAFKA-20734). They stay open for ever, though nobody can write to them any more.
 //!
 //! A transaction of the same producer id ends what is open of the last one in every partition that it writes to. A crash
 //! or a timeout aborts it, and with it what was open, so committing that way may lose what is committed. Here it is aborted
-//! in every case; what the group says is committed is copied first, by a producer of its own.
+//! in every case; what is to stay is copied first, by a producer of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use headwater_state::{Block, Shard};
-use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError;
-use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rdkafka::Offset;
 
-use super::asking::Asker;
+use super::asking::Committed;
+use super::copies::Copies;
+use super::fate::{Fate, Part, Tail, Tails};
 use super::ffi::GroupOffset;
-use super::marker::{BLOCK, MARKER, Marker, Token};
+use super::marker::Token;
 use super::opening::Taking;
 use super::session::Session;
+use super::tails::Stored;
 use super::transactions::Transactions;
+use super::written::{Outputs, Span};
 use crate::run::Control;
 use crate::sink::Outgoing;
-use crate::{Error, Result, clock};
+use crate::{Result, clock};
 
-/// Reading what is open of a shard takes at most so long.
-const READ_MAX: Duration = Duration::from_secs(30);
-/// How the transactional ids end that copies are made with.
-const COPIES: &str = "/copies";
+/// More does not help where these did not.
+const ATTEMPTS: usize = 3;
+/// Others' transactions on outputs are waited for so long, where they hide whether the job's has ended.
+const OTHERS: Duration = Duration::from_secs(5);
+/// What nobody writes to any more stands still for so long.
+pub(super) const STILL: Duration = Duration::from_secs(2);
 
-/// A shard's log that ends, for readers of what is committed, before records that nobody will end.
-pub(super) struct Hanging {
-    pub shard: u16,
-    /// The transactional id that wrote what stands at `from`.
-    pub writer: String,
-    /// The last stable offset.
-    pub from: i64,
-    /// What the group says of the shard: its token, and the offset behind its marker.
-    pub committed: Option<(Token, i64)>,
-}
+/// A partition of an output.
+pub(super) type Place = (String, i32);
 
-/// What this opening has done about it. Each thing is tried once: what does not help is waited for as before.
+/// What this opening has done about it.
 #[derive(Default)]
 pub(super) struct Healing {
-    tried: BTreeSet<(u16, i64)>,
-    /// Where the outputs ended once those that left something open could write no more.
-    outputs: Option<BTreeMap<String, Vec<i64>>>,
+    attempts: usize,
+    /// Who wrote what hangs, as far as only the changelog tells.
+    pub owners: BTreeSet<String>,
+    /// Outputs that were looked after: those where the job's own records hung, with the offset from which on they did.
+    done: BTreeMap<Place, Option<i64>>,
+    /// Those that are open: from where on, and since when that is so.
+    open: BTreeMap<Place, (i64, Instant)>,
+    /// The job's own records hang in one.
+    hangs: bool,
+    /// Nothing but outputs was open at the last look.
+    pub only_outputs: bool,
 }
 
-/// A record of the changelog that is not committed, or not yet.
-struct Open {
-    offset: i64,
-    key: String,
-    value: Vec<u8>,
+impl Healing {
+    /// Whether an output that is open from `stable` on is to be looked after. Others may have transactions there, which come and
+    /// go.
+    pub fn notes(&mut self, place: &Place, stable: i64) -> bool {
+        let now = clock::now();
+        let (from, since) = self.open.entry(place.clone()).or_insert((stable, now));
+        if *from != stable {
+            (*from, *since) = (stable, now);
+        }
+        !self.is_done(place, stable)
+    }
+
+    /// What was done about outputs.
+    fn remember(&mut self, outputs: BTreeMap<Place, Held>, open: &BTreeMap<Place, i64>) {
+        for (place, held) in outputs {
+            if matches!(held, Held::Hidden | Held::Untold) {
+                tracing::warn!("{} [{}] has others' transactions open, not waited for any longer", place.0, place.1);
+            }
+            let hung = matches!(held, Held::Hung(_)).then(|| open[&place]);
+            self.done.insert(place, hung);
+        }
+    }
+
+    fn is_still(&self, place: &Place) -> bool {
+        self.open.get(place).is_some_and(|(_, since)| clock::now() - *since >= STILL)
+    }
+
+    /// Whether what is open in outputs is others', as far as it can be told.
+    pub fn is_others(&self, began: Instant) -> bool {
+        self.only_outputs && !self.hangs && clock::now() - began >= OTHERS
+    }
+
+    /// Whether nothing more is to be done about it.
+    fn is_done(&self, place: &Place, stable: i64) -> bool {
+        self.done.get(place).is_some_and(|hung| hung.is_none_or(|hung| stable > hung))
+    }
 }
 
-/// A shard's part of a commit, which hangs.
-struct Part {
-    shard: u16,
-    from: i64,
-    token: Token,
-    /// Blocks, and the marker.
-    records: Vec<Vec<u8>>,
+/// What is open though its writers are this one, or are fenced.
+pub(super) struct Open<'a> {
+    /// As the group has it, what is pending left out.
+    pub committed: &'a Committed,
+    pub group: bool,
+    pub shards: BTreeSet<u16>,
+    /// Those that end, for readers of what is committed, before records of a transaction that is open: at this offset.
+    pub outputs: BTreeMap<Place, i64>,
+    /// The transactional ids that may have left it.
+    pub writers: BTreeSet<String>,
 }
 
-enum Verdict {
-    /// Nothing of it is committed, or there is a copy.
-    Abort,
-    Copy(Part),
-    Unclear,
+/// What an output that is open may have of the job's.
+enum Held {
+    /// The records of the last commit there, from the first one that is open on.
+    Hung(Span),
+    /// None that is committed, but an attempt's may be.
+    Attempt,
+    /// Somebody else's records hide it.
+    Hidden,
+    /// Versions before have not said where their records are.
+    Untold,
+}
+
+/// What is to be done about what is open.
+struct Judgement {
+    copies: Copies,
+    outputs: BTreeMap<Place, Held>,
+}
+
+impl Judgement {
+    /// The outputs where something is to be ended.
+    fn ended(&self) -> Vec<&Place> {
+        let is_ended = |(_, held): &(&Place, &Held)| matches!(held, Held::Hung(_) | Held::Attempt);
+        self.outputs.iter().filter(is_ended).map(|(place, _)| place).collect()
+    }
 }
 
 impl Session {
-    /// Ends what hangs, whose writers are this one or are fenced: their coordinator has ended all that it knows of. What
-    /// is to be waited for instead, if it cannot.
+    /// Ends what hangs: its writers' coordinator has ended all that it knows of. What is waited for until that shows, or
+    /// because it cannot be done.
     ///
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Unavailable` as brokers answer.
-    pub(super) fn heal(
-        &self,
-        hanging: Vec<Hanging>,
-        taking: &mut Taking<'_>,
-        control: &Control,
-    ) -> Result<Option<String>> {
-        let (term, healing) = (taking.term, &mut taking.healing);
-        if hanging.is_empty() {
-            return Ok(None);
+    pub(super) fn heal(&self, open: &Open<'_>, taking: &mut Taking<'_>, control: &Control) -> Result<String> {
+        let (what, id) = (open.describe(self), self.copies_id());
+        // What the group does not know of may have been committed and forgotten; and a copy that hangs would be copied by the
+        // producer that must then abort.
+        let is_unknown = open.shards.iter().any(|shard| open.committed[usize::from(*shard)].is_none());
+        if taking.healing.attempts >= ATTEMPTS || is_unknown || open.writers.contains(&id) {
+            return Ok(what);
         }
-        // What hangs in an output would share the fate of what is written there next, whichever the two are.
-        if let Some(open) = self.open_outputs(healing)? {
-            return Ok(Some(open));
+        let is_still = |place: &Place| taking.healing.is_still(place);
+        if taking.healing.only_outputs && !open.outputs.keys().any(is_still) {
+            return Ok(what);
         }
-        let mut aborts: BTreeMap<String, Vec<u16>> = BTreeMap::new();
-        let mut copies = Vec::new();
-        for of in hanging {
-            if !healing.tried.insert((of.shard, of.from)) {
+        // Whoever was at copying is fenced, too, and what it has not committed is aborted, before anything is judged.
+        let copier = self.producer(&id, control)?;
+        let tails = self.tails(open, &id)?;
+        let owners = tails.owners();
+        if !owners.is_subset(&open.writers) {
+            // They are fenced first, as all others were.
+            taking.healing.owners.extend(owners);
+            return Ok(what);
+        }
+        let mut judged = match self.judge(open, &tails)? {
+            Ok(judged) => judged,
+            Err(unclear) => return Ok(format!("{what}, with {unclear}")),
+        };
+        for (place, held) in &mut judged.outputs {
+            if matches!(held, Held::Attempt) && !taking.healing.is_still(place) {
+                *held = Held::Hidden;
+            }
+        }
+        let hung = |held: &Held| matches!(held, Held::Hung(_));
+        taking.healing.hangs = judged.outputs.values().any(hung);
+        let is_hidden = judged.outputs.values().any(|held| matches!(held, Held::Hidden));
+        if is_hidden && clock::now() - taking.began < OTHERS {
+            return Ok(what);
+        }
+        taking.healing.attempts += usize::from(taking.healing.hangs || !taking.healing.only_outputs);
+        if !judged.copies.is_empty() && !self.copy(open, &judged.copies, &copier, taking.term)? {
+            return Ok(what);
+        }
+        if open.group || !open.shards.is_empty() || !judged.copies.is_empty() {
+            tracing::warn!("ending {what}: the brokers have lost sight of it (KAFKA-20734)");
+        }
+        for writer in &open.writers {
+            self.membership.check(taking.term)?;
+            let outputs = judged.ended();
+            if *writer == self.transactional_id() {
+                self.abort_in(taking.transactions, writer, (open, &outputs), taking.term)?;
+            } else {
+                self.abort_in(&self.producer(writer, control)?, writer, (open, &outputs), taking.term)?;
+            }
+        }
+        taking.healing.remember(judged.outputs, &open.outputs);
+        Ok(what)
+    }
+
+    /// The transactional id of copies. No instance has it, since their names are not empty.
+    fn copies_id(&self) -> String {
+        format!("{}//copies", self.job)
+    }
+
+    /// Reads the changelog where it may lack an end.
+    fn tails<'a>(&self, open: &Open<'a>, copies: &'a str) -> Result<Tails<'a>> {
+        let topic = self.state_topic();
+        let lows = self.offsets(self.anybody()?, Offset::Beginning)?;
+        let stable = self.offsets(self.stable()?, Offset::End)?;
+        let ends = self.offsets(self.anybody()?, Offset::End)?;
+        let mut places = BTreeMap::new();
+        for (at, committed) in open.committed.iter().enumerate() {
+            // The offset is that behind the marker.
+            if let (Some((_, behind)), Ok(shard)) = (committed, i32::try_from(at)) {
+                places.insert(shard, ((behind - 1).min(stable[at]).max(lows[at]), ends[at]));
+            }
+        }
+        let seen = self.read_tails(self.stable()?, &topic, &places, usize::MAX)?;
+        let all = self.read_tails(self.anybody()?, &topic, &places, usize::MAX)?;
+        let mut shards = BTreeMap::new();
+        for (shard, records) in all {
+            let seen = seen.get(&shard).into_iter().flatten().map(|record| record.offset).collect();
+            if let Ok(shard) = u16::try_from(shard) {
+                shards.insert(shard, Tail { stable: stable[usize::from(shard)], records, seen });
+            }
+        }
+        Ok(Tails { committed: open.committed, group_is_open: open.group, copies, shards })
+    }
+
+    /// What has to be written once more before what hangs is aborted, and what outputs have; why that is not clear, where it
+    /// is not.
+    fn judge(&self, open: &Open<'_>, tails: &Tails<'_>) -> Result<Result<Judgement, String>> {
+        let done = match tails.fate() {
+            Fate::Undone => None,
+            Fate::Done(token) => Some(token),
+            // Where nobody has seen any of it, it may become either. It is whole, so it becomes what it was meant to be.
+            Fate::Whole(token) => match tails.outputs(&token) {
+                Some((own, _)) => self.is_seen(open, &own)?.unwrap_or(true).then_some(token),
+                None => return Ok(Err(format!("commit {} that does not say what it has written", token.epoch))),
+            },
+            Fate::Unclear(unclear) => return Ok(Err(unclear)),
+        };
+        let newest = done.as_ref().or_else(|| tails.newest());
+        let mut copies = Copies { of: newest.cloned(), ..Copies::default() };
+        let places = done.as_ref().map(|token| tails.places(token)).unwrap_or_default();
+        for (shard, known) in (0u16..).zip(open.committed) {
+            let Some((known, behind)) = known else { continue };
+            let token = done.as_ref().filter(|_| places.contains_key(&shard)).unwrap_or(known);
+            let stable = tails.shards.get(&shard).map_or(0, |tail| tail.stable);
+            if token == known && *behind <= stable {
                 continue;
             }
-            match self.judge(&of)? {
-                Verdict::Abort => {}
-                Verdict::Copy(part) => copies.push(part),
-                Verdict::Unclear => continue,
+            match tails.part(shard, token) {
+                Part::Open(records) => copies.parts.push((shard, stable, token.clone(), records)),
+                Part::Ended if token != known => copies.known.push((shard, places[&shard] + 1, token.clone())),
+                Part::Ended | Part::Copied => {}
+                Part::Unclear => return Ok(Err(format!("a part of commit {} that is missing", token.epoch))),
             }
-            aborts.entry(of.writer).or_default().push(of.shard);
         }
-        if !copies.is_empty() && !self.copy(&copies, term, control)? {
-            taking.healing.tried.clear();
+        let outputs = held(open, newest, tails);
+        let hung = outputs.iter().filter_map(|(place, held)| match held {
+            Held::Hung(span) => Some((place, *span)),
+            Held::Attempt | Held::Hidden | Held::Untold => None,
+        });
+        let are_copied = match newest {
+            Some(token) if !open.outputs.is_empty() => self.are_copied(token)?,
+            _ => false,
+        };
+        for (place, span) in hung.filter(|_| !are_copied) {
+            let Some(records) = self.read_span(place, &span)? else {
+                return Ok(Err(format!("others' records on {} [{}]", place.0, place.1)));
+            };
+            copies.records.push((place.clone(), open.outputs[place], records));
+        }
+        Ok(Ok(Judgement { copies, outputs }))
+    }
+
+    /// Whether readers of what is committed see records of a commit in outputs; `None` where nothing tells.
+    fn is_seen(&self, open: &Open<'_>, own: &Outputs) -> Result<Option<bool>> {
+        let mut seen = None;
+        for (topic, spans) in own.topics() {
+            for (partition, span) in spans.iter().filter(|(_, span)| span.is_known()) {
+                let stable = open.outputs.get(&(topic.clone(), *partition));
+                if stable.is_some_and(|stable| span.last >= *stable) {
+                    continue;
+                }
+                let place = BTreeMap::from([(*partition, (span.last, span.last + 1))]);
+                let is_there = |asker| -> Result<bool> {
+                    let read = self.read_tails(asker, topic, &place, 1)?;
+                    Ok(read.values().flatten().any(|record| record.offset == span.last))
+                };
+                if is_there(self.stable()?)? {
+                    return Ok(Some(true));
+                }
+                // Else it may have been deleted, or compacted.
+                if is_there(self.anybody()?)? {
+                    seen = Some(false);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The records of a span; `None` where others' may be among them.
+    fn read_span(&self, (topic, partition): &Place, span: &Span) -> Result<Option<Vec<Stored>>> {
+        if !span.is_dense() {
             return Ok(None);
         }
-        for (writer, shards) in aborts {
-            self.membership.check(term)?;
-            tracing::warn!(
-                writer,
-                ?shards,
-                "ending a transaction on {} that the brokers have lost sight of (KAFKA-20734)",
-                self.state_topic()
-            );
-            if writer == self.transactional_id() {
-                self.abort_in(taking.transactions, &writer, &shards)?;
-            } else {
-                self.abort_in(&self.producer(&writer, control)?, &writer, &shards)?;
-            }
-        }
-        Ok(None)
+        let place = BTreeMap::from([(*partition, (span.first, span.last + 1))]);
+        let most = usize::try_from(span.records).unwrap_or_default();
+        let read = self.read_tails(self.anybody()?, topic, &place, most)?;
+        let records: Vec<Stored> = read.into_values().flatten().collect();
+        let is_all = records.len() == most && records.last().is_some_and(|record| record.offset == span.last);
+        Ok(is_all.then_some(records))
     }
 
-    /// Whether what hangs is committed.
-    fn judge(&self, of: &Hanging) -> Result<Verdict> {
-        // What the group does not know of may have been committed and forgotten.
-        let Some((token, offset)) = &of.committed else { return Ok(Verdict::Unclear) };
-        if *offset <= of.from {
-            return Ok(Verdict::Abort);
-        }
-        let records = self.read_open(self.anybody()?, of, *offset)?;
-        Ok(verdict(of, token, *offset, records))
-    }
-
-    /// Reads what stands between the last stable offset and `end`.
-    fn read_open(&self, anybody: &Asker, of: &Hanging, end: i64) -> Result<Vec<Open>> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.state_topic(), i32::from(of.shard), Offset::Offset(of.from))
-            .map_err(|error| Error::bug("an offset is out of range").caused_by(error))?;
-        anybody.assign(&list).map_err(|error| Error::bug("librdkafka does not assign").caused_by(error))?;
-        let mut records: Vec<Open> = Vec::new();
-        let deadline = clock::now() + READ_MAX;
-        while clock::now() < deadline && records.last().is_none_or(|last| last.offset + 1 < end) {
-            match anybody.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => {
-                    let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
-                    let value = message.payload().unwrap_or_default().to_vec();
-                    records.push(Open { offset: message.offset(), key, value });
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(_)) | None => {}
-            }
-        }
-        anybody.unassign().map_err(|error| Error::bug("librdkafka does not unassign").caused_by(error))?;
-        Ok(records)
-    }
-
-    /// Commits the parts once more, behind what hangs. `false` where one does not hang after all.
-    fn copy(&self, parts: &[Part], term: u64, control: &Control) -> Result<bool> {
-        let id = format!("{}{COPIES}", self.transactional_id());
-        let copies = self.producer(&id, control)?;
-        let topic = self.state_topic();
-        for part in parts {
-            tracing::warn!(token = %part.token, "copying a commit whose end the brokers have lost sight of (KAFKA-20734)");
-            for (left, value) in (0..part.records.len()).rev().zip(&part.records) {
-                let tag = if left == 0 { Transactions::tag_of(part.shard) } else { Transactions::NO_TAG };
-                let (key, value) = (Some(id.as_bytes()), Some(value.as_slice()));
-                let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
-                copies.add(&record, Some(i32::from(part.shard)), tag)?;
-            }
-        }
-        let placed = copies.drain()?;
-        // All copies of the log have these records now, and with them the marker before them that was only on its way.
-        let stable = self.offsets(self.stable()?, Offset::End)?;
-        if parts.iter().any(|part| stable[usize::from(part.shard)] != part.from) {
-            return Ok(false);
-        }
-        let state = CString::new(topic).map_err(|_| Error::bug("the changelog's name has a zero in it"))?;
-        let mut offsets = Vec::with_capacity(parts.len());
-        for part in parts {
-            let offset = placed.get(&Transactions::tag_of(part.shard)).filter(|offset| **offset >= 0);
-            let offset = offset.ok_or_else(|| Error::unavailable("Kafka does not tell the offset of a marker"))? + 1;
-            let (topic, partition, metadata) = (state.clone(), i32::from(part.shard), part.token.to_string());
-            offsets.push(GroupOffset { topic, partition, offset, metadata });
-        }
-        let committing = self.membership.commit(term)?;
-        copies.commit(&offsets, &committing.member)?;
-        Ok(true)
-    }
-
-    /// Aborts a transaction of the producer that has a record in these shards: nobody ever reads that.
-    fn abort_in(&self, transactions: &Transactions, writer: &str, shards: &[u16]) -> Result<()> {
-        let topic = self.state_topic();
-        for shard in shards {
-            let (key, value) = (Some(writer.as_bytes()), Some(&b"aborted"[..]));
-            let record = Outgoing { topic: &topic, key, value, headers: &[], timestamp: None };
-            transactions.add(&record, Some(i32::from(*shard)), Transactions::NO_TAG)?;
+    /// Aborts a transaction of the producer that has all that is open: nobody who reads what is committed sees that.
+    fn abort_in(
+        &self,
+        transactions: &Transactions,
+        writer: &str,
+        (open, outputs): (&Open<'_>, &[&Place]),
+        term: u64,
+    ) -> Result<()> {
+        let state = self.state_topic();
+        let shards = open.shards.iter().map(|shard| (&state, i32::from(*shard)));
+        for (topic, partition) in shards.chain(outputs.iter().map(|(topic, partition)| (topic, *partition))) {
+            let (key, value) = (Some(writer.as_bytes()), Some(&b"aborted"[..]).filter(|_| *topic == state));
+            let record = Outgoing { topic, key, value, headers: &[], timestamp: None };
+            transactions.add(&record, Some(partition), Transactions::NO_TAG)?;
         }
         transactions.drain()?;
-        transactions.abort();
+        if open.group {
+            let offset = GroupOffset::new(&state, 0, 0, String::new())?;
+            let committing = self.membership.commit(term)?;
+            transactions.abort_with(&[offset], &committing.member)?;
+        } else {
+            transactions.abort();
+        }
         transactions.settle().map(drop)
     }
 
     fn producer(&self, id: &str, control: &Control) -> Result<Transactions> {
         Transactions::start(&self.kafka, id, &self.instance, self.interval, &|| control.stopping())
     }
-
-    /// Which outputs have a transaction open that was open when this opening first asked.
-    fn open_outputs(&self, healing: &mut Healing) -> Result<Option<String>> {
-        if healing.outputs.is_none() {
-            let anybody = self.anybody()?;
-            let end = |topic: &String| Ok((topic.clone(), self.ends_of(topic, anybody)?));
-            healing.outputs = Some(self.outputs.iter().map(end).collect::<Result<_>>()?);
-        }
-        for (topic, ends) in healing.outputs.iter().flatten() {
-            let stable = self.ends_of(topic, self.stable()?)?;
-            let open: Vec<usize> = (0..ends.len()).filter(|at| stable.get(*at) < ends.get(*at)).collect();
-            if !open.is_empty() {
-                return Ok(Some(format!("a transaction on {topic} {open:?} that is open")));
-            }
-        }
-        // Another writer may be fenced later.
-        healing.outputs = None;
-        Ok(None)
-    }
 }
 
-/// What is to be done about what hangs, of which these are the records up to the marker that the group names.
-fn verdict(of: &Hanging, token: &Token, end: i64, mut records: Vec<Open>) -> Verdict {
-    let writer = |record: &Open| if record.key == of.writer { None } else { Some(record.key.ends_with(COPIES)) };
-    let Some(last) = records.pop().filter(|last| last.offset + 1 == end) else { return Verdict::Unclear };
-    let marker = Some(&last.value).filter(|value| value.first() == Some(&MARKER));
-    let marker = marker.and_then(|value| Marker::read(value, "a shard").ok()).filter(|of| of.token == *token);
-    let Some(marker) = marker else { return Verdict::Unclear };
-    if of.writer.ends_with(COPIES) {
-        // It would be copied by the producer that must then abort.
-        return Verdict::Unclear;
-    }
-    if writer(&last) == Some(true) {
-        return Verdict::Abort;
-    }
-    let block = |record: &Open| match record.value.split_first() {
-        Some((&BLOCK, bytes)) if writer(record).is_none() => {
-            Some(Block { shard: Shard(of.shard), bytes: Arc::from(bytes) })
-        }
-        _ => None,
+/// What the outputs that are open have of the job's.
+fn held(open: &Open<'_>, newest: Option<&Token>, tails: &Tails<'_>) -> BTreeMap<Place, Held> {
+    let outputs = newest.and_then(|token| tails.outputs(token)).map(|(_, all)| all);
+    let of = |(place, stable): (&Place, &i64)| {
+        let held = match outputs.as_ref().map(|outputs| outputs.of(&place.0, place.1)) {
+            None => Held::Untold,
+            Some(Some(span)) if span.first == *stable => Held::Hung(*span),
+            Some(Some(span)) if !span.is_known() || span.last >= *stable => Held::Hidden,
+            Some(_) => Held::Attempt,
+        };
+        (place.clone(), held)
     };
-    let blocks: Option<Vec<Block>> = records.iter().map(block).collect();
-    let is_whole = blocks.is_some_and(|blocks| marker.check(&blocks, "a shard").is_ok());
-    if !is_whole || writer(&last).is_some() {
-        return Verdict::Unclear;
-    }
-    records.push(last);
-    let records = records.into_iter().map(|record| record.value).collect();
-    Verdict::Copy(Part { shard: of.shard, from: of.from, token: token.clone(), records })
+    open.outputs.iter().map(of).collect()
 }
 
-#[cfg(test)]
-#[path = "healing_tests.rs"]
-mod tests;
+impl Open<'_> {
+    /// What is open, in words.
+    pub(super) fn describe(&self, session: &Session) -> String {
+        let mut places = Vec::new();
+        if !self.shards.is_empty() {
+            places.push(format!("{} {:?}", session.state_topic(), self.shards));
+        }
+        places.extend(self.outputs.keys().map(|(topic, partition)| format!("{topic} [{partition}]")));
+        if self.group {
+            places.push(format!("the offsets of group {}", session.job));
+        }
+        format!("a transaction on {} that is open", places.join(", "))
+    }
+}

@@ -6,6 +6,7 @@ use headwater_state::{Block, hash_bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::written::Outputs;
 use crate::{Error, Result};
 
 /// The first byte of a record of the changelog.
@@ -59,6 +60,12 @@ pub(super) struct Marker {
     /// What the commit says beside the state, in the first of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
+    /// Where its records are in outputs; with `record`. Earlier versions have not said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Outputs>,
+    /// And where the last ones of commits before it are, since the job was taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Outputs>,
     /// What the state is, where all shards have a marker: the log always holds one such epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Box<RawValue>>,

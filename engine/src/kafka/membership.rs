@@ -17,15 +17,12 @@ use super::config::Kafka;
 use super::errors::refused_options;
 use super::ffi::{GroupMember, group_member};
 use super::options::Role;
-use super::told::Told;
+use super::told::{TROUBLES, Told};
 use crate::{Error, Kind, Result, clock};
 
 /// After connections failed, requests of this member may reach the group late for so long, and twice: it then takes the
 /// second for another member with the same name, which takes the place of the first.
 const TROUBLE: Duration = Duration::from_secs(60);
-/// What librdkafka's log says of connections that fail: a session that ended, a request without answer, a connection
-/// that broke.
-const TROUBLES: [&str; 3] = ["SESSTMOUT", "REQTMOUT", "FAIL"];
 /// A revocation waits so long for the commit that is under way.
 const REVOKE_WAIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);

@@ -3,15 +3,16 @@
 //! The order matters: fence, then the committed tokens, then the end of the changelog. Read the other way round, a
 //! commit that happens in between is lost.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use headwater_state::{Epoch, crash};
 use rdkafka::Offset;
 
+use super::asking::{ANSWER_TIMEOUT, Committed, STABLE_TIMEOUT};
 use super::assembly::LastMarker;
 use super::filling::fill;
-use super::healing::{Hanging, Healing};
+use super::healing::{Healing, Open, Place, STILL};
 use super::marker::Token;
 use super::patience::{Patience, remedy};
 use super::position::Identity;
@@ -33,6 +34,7 @@ pub(super) struct Taking<'a> {
     /// The assignment under which it began.
     pub term: u64,
     fresh: bool,
+    pub began: Instant,
     /// Transactional ids that were taken since, whose transactions the brokers have ended as far as they know.
     fenced: BTreeSet<String>,
     pub healing: Healing,
@@ -87,7 +89,14 @@ impl Session {
     /// asked to stop.
     pub(super) fn find(&self, transactions: &Transactions, term: u64, fresh: bool, control: &Control) -> Result<Found> {
         let mut patience = Patience::new(&control.progress, PATIENCE);
-        let mut taking = Taking { transactions, term, fresh, fenced: BTreeSet::new(), healing: Healing::default() };
+        let mut taking = Taking {
+            transactions,
+            term,
+            fresh,
+            began: clock::now(),
+            fenced: BTreeSet::new(),
+            healing: Healing::default(),
+        };
         taking.fenced.insert(self.transactional_id());
         loop {
             self.membership.check(term)?;
@@ -104,60 +113,86 @@ impl Session {
     fn look(&self, taking: &mut Taking<'_>, control: &Control) -> Result<Result<Found, String>> {
         let (anybody, stable) = (self.anybody()?, self.stable()?);
         // 1. Whoever wrote last and is gone can write no more.
-        let before = self.tokens(anybody, taking.fresh)?;
-        let writers = self.open_writers(anybody, stable)?;
-        let mut strangers: BTreeSet<&str> = before.iter().flatten().map(|token| token.owner.as_str()).collect();
-        strangers.extend(writers.values().map(|(writer, _)| writer.as_str()));
-        strangers.retain(|writer| !taking.fenced.contains(*writer));
-        self.fence_those_gone(&strangers, &mut taking.fenced, control)?;
+        let before = self.committed(anybody, taking.fresh, ANSWER_TIMEOUT)?.ok_or_else(|| self.untold())?;
+        let open_writers = self.open_writers(anybody, stable)?;
+        let mut writers: BTreeSet<String> = before.iter().flatten().map(|(token, _)| token.owner.clone()).collect();
+        writers.extend(open_writers.values().map(|(writer, _)| writer.clone()));
+        writers.extend(taking.healing.owners.iter().cloned());
+        self.fence_those_gone(&writers, taking, control)?;
         // 2. What is committed, which cannot change behind our back any more.
-        let Some(committed) = self.committed(stable, taking.fresh)? else {
-            return Ok(Err(format!("the offsets of group {}: a transaction on them is open", self.job)));
-        };
-        let tokens: Vec<_> = committed.iter().map(|of| of.as_ref().map(|(token, _)| token.clone())).collect();
-        if tokens != before {
+        let committed = self.committed(stable, taking.fresh, STABLE_TIMEOUT)?;
+        if committed.as_ref().is_some_and(|committed| !is_same(committed, &before)) {
             return Ok(Err("commits that go on: another instance of the job writes".to_owned()));
         }
         // 3. The end of the log, after that.
         let ends = self.offsets(stable, Offset::End)?;
         let true_ends = self.offsets(anybody, Offset::End)?;
-        let open: Vec<usize> = (0..ends.len()).filter(|shard| ends[*shard] < true_ends[*shard]).collect();
-        if open.is_empty() {
+        let mut shards: BTreeSet<u16> = (0..self.shards).collect();
+        shards.retain(|shard| ends[usize::from(*shard)] < true_ends[usize::from(*shard)]);
+        let outputs = self.open_outputs(&before, &mut taking.healing)?;
+        taking.healing.only_outputs = committed.is_some() && shards.is_empty();
+        if taking.healing.only_outputs && (outputs.is_empty() || taking.healing.is_others(taking.began)) {
+            let tokens = before.into_iter().map(|of| of.map(|(token, _)| token)).collect();
             return Ok(Ok(Found { term: taking.term, tokens, ends }));
         }
-        // What was open before its writer was fenced, and is now.
-        let hangs = |(shard, (writer, from)): (&u16, &(String, i64))| {
-            let at = usize::from(*shard);
-            let hangs = ends[at] == *from && *from < true_ends[at] && taking.fenced.contains(writer);
-            let (writer, committed) = (writer.clone(), committed[at].clone());
-            hangs.then_some(Hanging { shard: *shard, writer, from: *from, committed })
-        };
-        let hanging: Vec<Hanging> = writers.iter().filter_map(hangs).collect();
-        if let Some(what) = self.heal(hanging, taking, control)? {
-            return Ok(Err(what));
+        let mut open = Open { committed: &before, group: committed.is_none(), shards, outputs, writers };
+        if open.writers.iter().all(|writer| taking.fenced.contains(writer)) {
+            // What was open before its writer was fenced, and is now: its coordinator has ended all that it knows of.
+            let hangs =
+                |shard: &u16| open_writers.get(shard).is_some_and(|(_, from)| ends[usize::from(*shard)] == *from);
+            if open.shards.iter().all(hangs) {
+                open.writers.insert(self.transactional_id());
+                return Ok(Err(self.heal(&open, taking, control)?));
+            }
         }
-        let writers: BTreeSet<&str> = writers.values().map(|(writer, _)| writer.as_str()).collect();
-        let writers = if writers.is_empty() { &strangers } else { &writers };
-        Ok(Err(format!("a transaction of {writers:?} on {} {open:?} that is open", self.state_topic())))
+        Ok(Err(open.describe(self)))
     }
 
-    fn fence_those_gone(
-        &self,
-        writers: &BTreeSet<&str>,
-        fenced: &mut BTreeSet<String>,
-        control: &Control,
-    ) -> Result<()> {
-        if writers.is_empty() {
+    /// Which outputs have a transaction open, where the job may have left one.
+    fn open_outputs(&self, committed: &Committed, healing: &mut Healing) -> Result<BTreeMap<Place, i64>> {
+        let mut open = BTreeMap::new();
+        if committed.iter().all(Option::is_none) {
+            return Ok(open);
+        }
+        for topic in &self.outputs {
+            let ends = self.ends_of(topic, self.anybody()?);
+            let (ends, stable) = match (ends, self.ends_of(topic, self.stable()?)) {
+                (Ok(ends), Ok(stable)) => (ends, stable),
+                // It may have been deleted. Whoever writes to it makes it, or says what is wrong.
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::debug!(%error, "not looked after");
+                    continue;
+                }
+            };
+            for (partition, (stable, end)) in (0..).zip(stable.into_iter().zip(ends)) {
+                let place = (topic.clone(), partition);
+                if stable < end && healing.notes(&place, stable) {
+                    open.insert(place, stable);
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    /// Those that are members may only be slow to end what they have begun, as one is that this one follows. That takes no
+    /// longer than a session.
+    fn fence_those_gone(&self, writers: &BTreeSet<String>, taking: &mut Taking<'_>, control: &Control) -> Result<()> {
+        let strangers: Vec<&String> = writers.iter().filter(|writer| !taking.fenced.contains(*writer)).collect();
+        if strangers.is_empty() {
             return Ok(());
         }
         let members = self.membership.members()?;
-        for writer in writers {
+        let session = self.membership.session_timeout();
+        let patience = if taking.healing.only_outputs { STILL.min(session) } else { session };
+        let is_slow = clock::now() - taking.began >= patience;
+        for writer in strangers {
             let instance = writer.strip_prefix(&format!("{}/", self.job)).unwrap_or(writer);
-            if !members.iter().any(|member| member == instance) {
-                tracing::info!(writer, "fencing an instance that is gone");
+            if is_slow || !members.iter().any(|member| member == instance) {
+                self.membership.check(taking.term)?;
+                tracing::info!(writer, "fencing an instance that is gone, or does not end what it has begun");
                 fence(&self.kafka, writer, &self.instance, &|| control.stopping())?;
                 crash::point("kafka.fenced");
-                fenced.insert((*writer).to_owned());
+                taking.fenced.insert(writer.clone());
             }
         }
         Ok(())
@@ -282,6 +317,11 @@ impl Session {
 /// What was read so far can be read again by the next start.
 fn go_on(control: &Control) -> Result<()> {
     if control.stopping() { Err(Error::unavailable("asked to stop while opening")) } else { Ok(()) }
+}
+
+fn is_same(one: &Committed, other: &Committed) -> bool {
+    let token = |of: &Option<(Token, i64)>| of.as_ref().map(|(token, _)| token.clone());
+    one.iter().map(token).eq(other.iter().map(token))
 }
 
 fn reader_has_markers(markers: &[LastMarker]) -> bool {

@@ -56,7 +56,7 @@ impl Drop for Patience<'_> {
 pub(super) fn remedy(brokers: &str) -> String {
     format!(
         "kafka-transactions --bootstrap-server {brokers} find-hanging --broker-id ID says which transactions the brokers have \
-         lost sight of, as Kafka 4.1 to 4.3 do where partitions had no leader during a commit (KAFKA-20734); once none of the \
+         lost sight of, as Kafka 4.1 to 4.4 do where partitions had no leader during a commit (KAFKA-20734); once none of the \
          job's instances runs, kafka-transactions abort ends them, with what they wrote"
     )
 }

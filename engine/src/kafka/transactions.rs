@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::config::Kafka;
-use super::errors::{Described, refused_options, undelivered, unreachable};
+use super::errors::{Described, lost, refused, refused_options, unreachable};
 use super::ffi::{Delivered, GroupMember, GroupOffset, RawProducer, TransactionError};
 use super::options::Role;
 use super::told::Told;
+use super::written::{Outputs, Written};
 use crate::sink::{Outgoing, Produce};
-use crate::{Error, Kind, Result, clock};
+use crate::{Error, Result, clock};
 
 /// One call of librdkafka waits at most so long; it is called again until the deadline.
 const SLICE: Duration = Duration::from_secs(5);
@@ -43,14 +44,22 @@ struct Running {
     sent: u64,
     delivered: u64,
     failed: Option<Error>,
-    topics: HashMap<String, CString>,
+    /// The number of a topic, by name.
+    numbers: HashMap<String, usize>,
+    topics: Vec<(String, CString)>,
     /// Offsets of the records that were sent with a tag, by tag.
     placed: HashMap<usize, i64>,
+    /// Where the records of outputs are.
+    written: Written,
+    /// Connections that were lost before all was seen to be well.
+    calm: u64,
 }
 
 impl Transactions {
     /// Of records whose offset is of no interest.
     pub const NO_TAG: usize = 0;
+    /// Of records for outputs: [`written`](Self::written) tells where they are.
+    const OUTPUT: usize = 1 << 20;
 
     /// That of a shard's marker.
     pub fn tag_of(shard: u16) -> usize {
@@ -74,6 +83,10 @@ impl Transactions {
         Ok(Self { kafka, id, client, timeout, running: Mutex::new(running) })
     }
 
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,18 +99,11 @@ impl Transactions {
     pub fn add(&self, record: &Outgoing<'_>, partition: Option<i32>, tag: usize) -> Result<()> {
         let mut running = self.running();
         running.open().map_err(|error| self.failed("begin a transaction", &error))?;
-        let topic = match running.topics.get(record.topic) {
-            Some(topic) => topic.clone(),
-            None => {
-                let name = CString::new(record.topic)
-                    .map_err(|_| Error::config(format!("Kafka takes no topic called {:?}", record.topic)))?;
-                running.topics.insert(record.topic.to_owned(), name.clone());
-                name
-            }
-        };
+        let number = running.number_of(record.topic)?;
+        let tag = if tag == Self::OUTPUT { Self::OUTPUT + number } else { tag };
         let deadline = clock::now() + self.timeout;
         loop {
-            match running.raw.send(&topic, partition, record, tag) {
+            match running.raw.send(&running.topics[number].1, partition, record, tag) {
                 Ok(()) => break,
                 Err(Code::QueueFull) if clock::now() < deadline => {
                     running.serve(Duration::from_millis(10));
@@ -132,6 +138,25 @@ impl Transactions {
         Ok(std::mem::take(&mut running.placed))
     }
 
+    /// Where the records are that were sent to outputs. What was sent before must be [drained](Self::drain).
+    pub fn written(&self) -> Outputs {
+        let Running { written, topics, .. } = &mut *self.running();
+        written.take(|number| &topics[number].0)
+    }
+
+    /// How many connections were lost, where some were since [`calm`](Self::calm): a broker may have gone while a transaction
+    /// was ended.
+    pub fn disturbed(&self) -> Option<u64> {
+        let mut running = self.running();
+        while running.serve(Duration::ZERO) {}
+        Some(running.told.errors()).filter(|errors| *errors > running.calm)
+    }
+
+    /// What was lost until then has done no harm.
+    pub fn calm(&self, lost: u64) {
+        self.running().calm = lost;
+    }
+
     /// Commits the transaction with these offsets. What was sent before must be [drained](Self::drain).
     ///
     /// # Errors
@@ -149,6 +174,21 @@ impl Transactions {
         running.is_open = false;
         running.sent = 0;
         running.delivered = 0;
+        Ok(())
+    }
+
+    /// Aborts a transaction that has these offsets, too.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn abort_with(&self, offsets: &[GroupOffset], member: &GroupMember) -> Result<()> {
+        {
+            let mut running = self.running();
+            running.open().map_err(|error| self.failed("begin a transaction", &error))?;
+            let deadline = clock::now() + COMMIT_MAX;
+            self.retried(&running, deadline, "send offsets", |raw| raw.send_offsets(offsets, member, SLICE))?;
+        }
+        self.abort();
         Ok(())
     }
 
@@ -219,7 +259,7 @@ impl Transactions {
 
 impl Produce for Transactions {
     fn send(&self, record: &Outgoing<'_>) -> Result<()> {
-        self.add(record, None, Self::NO_TAG)
+        self.add(record, None, Self::OUTPUT)
     }
 }
 
@@ -234,13 +274,24 @@ impl Running {
         if !self.is_open {
             self.raw.begin()?;
             self.is_open = true;
+            self.written = Written::default();
         }
         Ok(())
     }
 
+    fn number_of(&mut self, topic: &str) -> Result<usize> {
+        if let Some(number) = self.numbers.get(topic) {
+            return Ok(*number);
+        }
+        let name = CString::new(topic).map_err(|_| Error::config(format!("Kafka takes no topic called {topic:?}")))?;
+        self.numbers.insert(topic.to_owned(), self.topics.len());
+        self.topics.push((topic.to_owned(), name));
+        Ok(self.topics.len() - 1)
+    }
+
     /// Takes delivery reports. Whether there was anything.
     fn serve(&mut self, wait: Duration) -> bool {
-        let Self { raw, brokers, delivered, failed, placed, .. } = self;
+        let Self { raw, brokers, delivered, failed, placed, written, .. } = self;
         raw.serve(wait, |report| {
             *delivered += 1;
             match report {
@@ -248,6 +299,9 @@ impl Running {
                     failed.get_or_insert_with(|| lost(code, &what, brokers));
                 }
                 Delivered { tag: Transactions::NO_TAG, .. } => {}
+                Delivered { tag: tag @ Transactions::OUTPUT.., partition, offset, .. } => {
+                    written.add(tag - Transactions::OUTPUT, partition, offset);
+                }
                 Delivered { tag, offset, .. } => {
                     placed.insert(tag, offset);
                 }
@@ -314,41 +368,10 @@ fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration, stopping: &
         sent: 0,
         delivered: 0,
         failed: None,
-        topics: HashMap::new(),
+        numbers: HashMap::new(),
+        topics: Vec::new(),
         placed: HashMap::new(),
+        written: Written::default(),
+        calm: 0,
     })
-}
-
-fn refused(id: &str, doing: &str, error: &TransactionError) -> Error {
-    let reason = &error.reason;
-    match error.code {
-        // The same is said of a transaction that the broker has timed out: it does not prove that another one exists.
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Error::new(
-            Kind::Fenced,
-            format!("{doing}: the transaction of {id} was ended by the broker or by another instance: {reason}"),
-        ),
-        Code::TransactionalIdAuthorizationFailed => Error::config(format!(
-            "{doing}: the transactional id {id} is refused; allow the client's user Write and Describe on it"
-        )),
-        Code::GroupAuthorizationFailed => {
-            Error::config(format!("{doing}: the group of {id} is refused; allow the client's user Read on the group"))
-        }
-        Code::TopicAuthorizationFailed => {
-            Error::config(format!("{doing}: a topic is refused: {reason}; allow the client's user Write on it"))
-        }
-        Code::InvalidTransactionTimeout => Error::config(format!(
-            "{doing}: the brokers' transaction.max.timeout.ms is less than a transaction of {id} may take; choose a \
-             shorter --commit-interval"
-        )),
-        _ => Error::unavailable(format!("{doing}: Kafka: {reason}")),
-    }
-}
-
-fn lost(code: Code, what: &Described, brokers: &str) -> Error {
-    match code {
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
-            Error::new(Kind::Fenced, format!("a record for {}: the producer was fenced", what.topic))
-        }
-        other => undelivered(other, what, brokers, None),
-    }
 }

@@ -226,22 +226,27 @@ impl Counting {
     /// The same after so many beginnings.
     #[track_caller]
     pub fn assert_times(&self, numbers: u64, times: u64) {
-        let counted = self.counted();
-        let mut seen: Vec<u64> = counted.iter().map(|(_, number, _)| *number).collect();
-        seen.sort_unstable();
-        let wanted: Vec<u64> = (0..numbers).flat_map(|number| (0..times).map(move |_| number)).collect();
-        assert!(seen == wanted, "every number {times} times: {} of {}", seen.len(), wanted.len());
-        let mut counts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-        for (key, number, count) in counted {
-            assert_eq!(key, number % KEYS);
-            counts.entry(key).or_default().push(count);
-        }
-        for (key, mut of) in counts {
-            of.sort_unstable();
-            let each = of.len() as u64 / times;
-            let wanted: Vec<u64> = (1..=each).flat_map(|count| (0..times).map(move |_| count)).collect();
-            assert_eq!(of, wanted, "counts of {key}");
-        }
+        assert_counted(self.counted(), numbers, times);
+    }
+}
+
+/// That every number up to `numbers` is among these so often, and every count is right.
+#[track_caller]
+pub fn assert_counted(counted: Vec<Counted>, numbers: u64, times: u64) {
+    let mut seen: Vec<u64> = counted.iter().map(|(_, number, _)| *number).collect();
+    seen.sort_unstable();
+    let wanted: Vec<u64> = (0..numbers).flat_map(|number| (0..times).map(move |_| number)).collect();
+    assert!(seen == wanted, "every number {times} times: {} of {}", seen.len(), wanted.len());
+    let mut counts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for (key, number, count) in counted {
+        assert_eq!(key, number % KEYS);
+        counts.entry(key).or_default().push(count);
+    }
+    for (key, mut of) in counts {
+        of.sort_unstable();
+        let each = of.len() as u64 / times;
+        let wanted: Vec<u64> = (1..=each).flat_map(|count| (0..times).map(move |_| count)).collect();
+        assert_eq!(of, wanted, "counts of {key}");
     }
 }
 

@@ -14,9 +14,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 
 use super::super::errors::Described;
-use super::super::told::{Told, log};
+use super::super::told::Told;
 use super::{bytes, code, text};
 use crate::sink::Outgoing;
+use crate::{Error, Result};
 
 /// Requests of which a late copy would spoil the next transaction: AddOffsetsToTxn, EndTxn, TxnOffsetCommit. One of
 /// AddPartitionsToTxn would only make it longer, and there may be several at a time.
@@ -60,6 +61,7 @@ pub(in super::super) struct TransactionError {
 pub(in super::super) struct Delivered {
     /// As it was given with the record.
     pub tag: usize,
+    pub partition: i32,
     pub offset: i64,
     pub failed: Option<(RDKafkaErrorCode, Described)>,
 }
@@ -163,7 +165,8 @@ impl RawProducer {
                         bytes: message.key_len + message.len,
                     };
                     let failed = code(message.err).map(|code| (code, what()));
-                    report(Delivered { tag: message._private as usize, offset: message.offset, failed });
+                    let (partition, offset) = (message.partition, message.offset);
+                    report(Delivered { tag: message._private as usize, partition, offset, failed });
                 },
                 sys::RD_KAFKA_EVENT_ERROR => {
                     if let Some(error) = code(sys::rd_kafka_event_error(event)) {
@@ -173,7 +176,7 @@ impl RawProducer {
                 sys::RD_KAFKA_EVENT_LOG => {
                     let (mut facility, mut said, mut level) = (ptr::null(), ptr::null(), 0);
                     if sys::rd_kafka_event_log(event, &mut facility, &mut said, &mut level) == 0 {
-                        log(level, &text(facility), &text(said));
+                        self.client.context().note(level, &text(facility), &text(said));
                     }
                 }
                 _ => {}
@@ -246,6 +249,15 @@ pub(in super::super) struct GroupOffset {
     pub partition: i32,
     pub offset: i64,
     pub metadata: String,
+}
+
+impl GroupOffset {
+    /// # Errors
+    /// `Bug` for a name that no topic has.
+    pub fn new(topic: &str, partition: i32, offset: i64, metadata: String) -> Result<Self> {
+        let topic = CString::new(topic).map_err(|_| Error::bug("a topic's name has a zero in it"))?;
+        Ok(Self { topic, partition, offset, metadata })
+    }
 }
 
 /// Membership of a consumer group at one moment.

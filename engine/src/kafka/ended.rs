@@ -1,0 +1,70 @@
+//! Looks whether a commit has ended everywhere, where a broker may have gone meanwhile: Kafka 4.1 to 4.4 may leave the
+//! marker that ends a transaction out of partitions that had no leader at that moment (KAFKA-20734).
+
+use std::time::Duration;
+
+use rdkafka::Offset;
+
+use super::assembly::LastMarker;
+use super::session::Session;
+use super::written::Outputs;
+use crate::{Error, Result, clock};
+
+/// Markers that are on their way come within this, and brokers that were away come back.
+const COMES: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(100);
+
+impl Session {
+    /// That a commit has ended in its shards, in the group and in outputs. Opening anew ends it where it has not; that must
+    /// be before more is written there, since the next transaction, if it is aborted, takes with it what hangs.
+    ///
+    /// # Errors
+    /// `Unavailable` where it has not, or brokers do not answer.
+    pub(super) fn check_ended(&self, markers: &[LastMarker], outputs: &Outputs) -> Result<()> {
+        if outputs.is_empty() && markers.iter().all(|last| last.token.is_none()) {
+            return Ok(());
+        }
+        let deadline = clock::now() + COMES;
+        loop {
+            let ended = self.has_ended(markers, outputs);
+            if matches!(ended, Ok(None)) {
+                return Ok(());
+            }
+            if clock::now() >= deadline {
+                let place = ended?.unwrap_or_default();
+                return Err(Error::unavailable(format!(
+                    "a commit has not ended in {place}, since a broker went away (KAFKA-20734): opening anew to end it"
+                )));
+            }
+            clock::wait(AGAIN, || false);
+        }
+    }
+
+    /// Where it has not.
+    fn has_ended(&self, markers: &[LastMarker], outputs: &Outputs) -> Result<Option<String>> {
+        let asker = self.stable()?;
+        let Some(tokens) = self.stable_tokens(asker, true)? else {
+            return Ok(Some(format!("the offsets of group {}", self.job)));
+        };
+        let ends = self.offsets(asker, Offset::End)?;
+        for (shard, (last, token)) in
+            markers.iter().zip(&tokens).enumerate().filter(|(_, (last, _))| last.token.is_some())
+        {
+            // What the group has forgotten says nothing.
+            if ends[shard] <= last.offset || token.is_some() && *token != last.token {
+                return Ok(Some(format!("{}[{shard}]", self.state_topic())));
+            }
+        }
+        for (topic, spans) in outputs.topics() {
+            let ends = self.ends_of(topic, asker)?;
+            for (partition, span) in spans {
+                let end = usize::try_from(*partition).ok().and_then(|at| ends.get(at));
+                // Where it is less, somebody else's transaction is open before.
+                if end == Some(&span.first) {
+                    return Ok(Some(format!("{topic}[{partition}]")));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
