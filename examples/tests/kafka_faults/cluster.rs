@@ -47,16 +47,6 @@ impl Cluster {
         kill_process(pid, Signal::KILL).unwrap();
     }
 
-    /// What the broker says where it forgets to tell partitions of a commit, as Kafka 4.1 to 4.3 do to those that have no
-    /// leader while it starts.
-    pub fn lost_markers(&self) -> Option<String> {
-        let (_, data) = self.broker.own.as_ref().unwrap();
-        let logs =
-            ["previous.log", "broker.log"].map(|log| std::fs::read_to_string(data.join(log)).unwrap_or_default());
-        let said = logs.iter().flat_map(|log| log.lines()).find(|line| line.contains("likely deleted already"));
-        said.map(str::to_owned)
-    }
-
     /// A client by the proxied door.
     pub fn client(&self, id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();

@@ -75,7 +75,7 @@ fn crash(campaign: &mut Campaign, at: usize, place: &str, gone: Option<usize>) -
         return Err(format!("{place} was not reached within {REACHED:?}"));
     }
     let crashed = Instant::now();
-    if let Some(end) = campaign.ends[before..].iter().find(|end| !end.contains("ended with None")) {
+    if let Some(end) = campaign.ends[before..].iter().find(|end| !end.contains("ended, signal: 6")) {
         return Err(format!("{place}: no crash, but {end}"));
     }
     campaign.progress().map_err(|error| format!("{place}: {error}"))?;

@@ -16,7 +16,7 @@ use super::job::INPUTS;
 
 pub const KEYS: u64 = 150;
 
-/// Records from a seed, at about 300 a second with pauses in which keys fall silent.
+/// Records from a seed, at about 300 a second, and at 25 for some seconds now and then, with pauses in which keys fall silent.
 pub struct Feed {
     fed: Arc<AtomicU64>,
     /// Of each input.
@@ -38,8 +38,11 @@ impl Feed {
         let (number, is_over, spread) = (Arc::clone(&fed), Arc::clone(&ended), Arc::clone(&partitions));
         let thread = thread::spawn(move || {
             let mut random = Random::new(seed, from);
+            let mut is_quiet = false;
             while !is_over.load(Ordering::Relaxed) {
-                for _ in 0..random.below(13) {
+                // Commits that change a few shards come between those that change most.
+                is_quiet ^= random.below(if is_quiet { 150 } else { 400 }) == 0;
+                for _ in 0..random.below(if is_quiet { 2 } else { 13 }) {
                     send(&producer, &mut random, number.fetch_add(1, Ordering::Relaxed), &spread);
                 }
                 // Each takes one report, and there is up to one for each record.

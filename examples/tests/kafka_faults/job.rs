@@ -135,9 +135,9 @@ impl Instance {
         if !ended || !self.wanted || self.started.elapsed() < Duration::from_millis(500) {
             return None;
         }
-        let code = self.process.take().and_then(|mut process| process.code(Duration::ZERO));
+        let status = self.process.take()?.status(Duration::ZERO);
         self.start();
-        Some(format!("{} ended with {code:?}: {}", self.name, self.last_words()))
+        Some(format!("{} ended, {status}: {}", self.name, self.last_words()))
     }
 
     /// Sets how many files it may have open. Returns how many that were, unless it has ended.

@@ -19,9 +19,12 @@ pub enum Kind {
     Takeover,
     /// SIGSTOP of the active instance until it has been missed and its transaction is aborted, then SIGCONT.
     Freeze,
+    /// The same when the answer to its commit was lost, after which it takes its transactional id anew: that lifts the fence which
+    /// the other one has put up meanwhile.
+    FreezeInCommit,
     BrokerKill,
-    /// kill -9 of the broker while it commits: it has said that it will, and has yet to tell the partitions. Only done when
-    /// it is asked for: Kafka 4.1 to 4.3 forget to tell those that have no leader yet at the next start (KAFKA-20734).
+    /// kill -9 of the broker while it commits: it has said that it will, and has yet to tell the partitions. Kafka 4.1 to 4.4
+    /// forget to tell those that have no leader yet at the next start (KAFKA-20734).
     BrokerKillInCommit,
     BrokerPause,
     /// Nothing passes between job and broker for a while.
@@ -50,12 +53,13 @@ pub enum Kind {
     ShorteningCut,
 }
 
-/// All but one.
-pub const KINDS: [Kind; 19] = [
+pub const KINDS: [Kind; 21] = [
     Kind::Kill,
     Kind::Takeover,
     Kind::Freeze,
+    Kind::FreezeInCommit,
     Kind::BrokerKill,
+    Kind::BrokerKillInCommit,
     Kind::BrokerPause,
     Kind::Silence,
     Kind::Cut,
@@ -76,8 +80,7 @@ pub const KINDS: [Kind; 19] = [
 /// Those that are asked for.
 pub fn chosen() -> Option<Vec<Kind>> {
     let names = std::env::var("HEADWATER_FAULTS").ok()?;
-    let all = KINDS.into_iter().chain([Kind::BrokerKillInCommit]);
-    let named = |name: &str| all.clone().find(|kind| format!("{kind:?}") == name);
+    let named = |name: &str| KINDS.into_iter().find(|kind| format!("{kind:?}") == name);
     let find = |name: &str| named(name).unwrap_or_else(|| panic!("no fault {name} among {KINDS:?}"));
     Some(names.split(',').map(find).collect())
 }
@@ -100,6 +103,7 @@ impl Kind {
             Self::Kill => kill(campaign),
             Self::Takeover => return take_over(campaign),
             Self::Freeze => freeze(campaign),
+            Self::FreezeInCommit => freeze_in_commit(campaign)?,
             Self::BrokerKill => {
                 campaign.cluster.broker.dev("kill");
                 let time = campaign.within(3_000);
@@ -157,11 +161,8 @@ fn kill(campaign: &mut Campaign) {
 }
 
 fn kill_broker_in_commit(campaign: &mut Campaign) -> Result<(), String> {
-    let rule = Rule { api: END_TXN, client: None, act: Act::CutAfter };
     // It tells them within milliseconds.
-    if !campaign.cluster.proxy.arm(rule).is_done(COMES) {
-        return Err(format!("waited {COMES:?} for EndTxn"));
-    }
+    cut_after_commit(campaign)?;
     campaign.cluster.kill_broker();
     let time = campaign.within(3_000);
     campaign.wait(time);
@@ -188,6 +189,19 @@ fn freeze(campaign: &mut Campaign) {
     let time = missed + campaign.within(3_000);
     campaign.wait(time);
     campaign.instances[active].signal(Signal::CONT);
+}
+
+fn freeze_in_commit(campaign: &mut Campaign) -> Result<(), String> {
+    cut_after_commit(campaign)?;
+    freeze(campaign);
+    Ok(())
+}
+
+/// Cuts the connection behind the next EndTxn.
+fn cut_after_commit(campaign: &Campaign) -> Result<(), String> {
+    let rule = Rule { api: END_TXN, client: None, act: Act::CutAfter };
+    let is_done = campaign.cluster.proxy.arm(rule).is_done(COMES);
+    is_done.then_some(()).ok_or_else(|| format!("waited {COMES:?} for EndTxn"))
 }
 
 /// Does something to the next request of a kind, and waits until it is done.

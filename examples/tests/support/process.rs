@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -58,8 +58,13 @@ impl Running {
 
     /// The exit code of a process that ends within `limit`. There is none if a signal killed it.
     pub fn code(&mut self, limit: Duration) -> Option<i32> {
+        self.status(limit).code()
+    }
+
+    /// The same, with the signal that has ended it.
+    pub fn status(&mut self, limit: Duration) -> ExitStatus {
         wait_for("the end of the process", limit, || self.has_ended());
-        self.0.wait().unwrap().code()
+        self.0.wait().unwrap()
     }
 }
 
