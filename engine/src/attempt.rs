@@ -87,6 +87,9 @@ pub(crate) fn run(plan: &Plan, options: &RunOptions, state: &JobState, control: 
             rotation: state.log.shared().map(|log| Rotation::new(Arc::clone(log), options.changelog_bytes_min)),
         };
         let result = started.and_then(|()| coordinator.run());
+        if let (Ok(_), Some(log)) = (&result, state.log.shared()) {
+            log.settle();
+        }
         for peer in &peers {
             // One that is gone needs no telling.
             drop(peer.send(Inbound::Shutdown));

@@ -42,6 +42,9 @@ pub(crate) trait SharedLog: BlockLog {
 
     /// Bytes that were appended since the last complete rotation began.
     fn bytes(&self) -> u64;
+
+    /// Waits until outputs can be read as far as they are committed, but not for long: for the end of a job.
+    fn settle(&self);
 }
 
 /// Where a job's commits are.

@@ -14,7 +14,6 @@ use serde_json::value::RawValue;
 use super::checkpoint::Checkpoint;
 use super::ffi::GroupOffset;
 use super::marker::{self, BLOCK, Marker, Token, VERSION};
-use super::opening::Found;
 use super::position::Identity;
 use super::session::{Local, Session};
 use super::source_offsets::group_offset;
@@ -92,7 +91,7 @@ impl Changelog {
         control.progress.enter(Phase::Opening);
         let began = clock::now();
         let fresh = wanted.fresh;
-        let (transactions, found) = take_over(session, term, fresh, control)?;
+        let (transactions, found) = session.take_over(term, fresh, control)?;
         tracing::debug!(took = ?clock::now() - began, "nothing is open");
         let replayed =
             if fresh { session.begin_anew(&found)? } else { session.replay(&found, local, wanted, control)? };
@@ -198,6 +197,11 @@ impl SharedLog for Changelog {
 
     fn bytes(&self) -> u64 {
         self.log().bytes
+    }
+
+    fn settle(&self) {
+        let outputs = self.log().outputs.clone();
+        self.session.await_readable(&outputs);
     }
 }
 
@@ -336,22 +340,6 @@ struct Marks<'a> {
     /// Of the first of them.
     manifest: Option<Box<RawValue>>,
     outputs: Option<Outputs>,
-}
-
-/// Takes the transactional id, and finds out what is committed. Steps 1 to 3.
-fn take_over(session: &Session, term: u64, fresh: bool, control: &Control) -> Result<(Transactions, Found)> {
-    let id = session.transactional_id();
-    let began = clock::now();
-    std::thread::scope(|scope| {
-        // Their first questions take as long as the id.
-        scope.spawn(|| session.prime(session.anybody()));
-        scope.spawn(|| session.prime(session.stable()));
-        let transactions =
-            Transactions::start(&session.kafka, &id, &session.instance, session.interval, &|| control.stopping())?;
-        tracing::debug!(took = ?clock::now() - began, "took the transactional id");
-        let found = session.find(&transactions, term, fresh, control)?;
-        Ok((transactions, found))
-    })
 }
 
 /// The shards that a commit changes; the first where it changes none, because its record has to be somewhere.

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use rdkafka::Offset;
 
+use super::asking::Asker;
 use super::assembly::LastMarker;
 use super::session::Session;
-use super::written::Outputs;
+use super::written::{Outputs, Span};
 use crate::{Error, Result, clock};
 
 /// Markers that are on their way come within this, and brokers that were away come back.
 const COMES: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(10);
+/// Most waits are over before anybody wonders.
+const TELLS: Duration = Duration::from_millis(500);
 
 impl Session {
     /// That a commit has ended in its shards, in the group and in outputs. Opening anew ends it where it has not; that must
@@ -40,6 +44,52 @@ impl Session {
         }
     }
 
+    /// Waits until outputs can be read as far as they were written: Kafka ends a transaction in each partition after it has
+    /// said that it is committed, and whoever reads to the end in between misses what is there.
+    pub(super) fn await_readable(&self, outputs: &Outputs) {
+        let began = clock::now();
+        let mut told = false;
+        loop {
+            let readable = self.stable().and_then(|asker| self.place_of(outputs, asker, |end, span| end <= span.last));
+            let place = match readable {
+                Ok(None) => return,
+                Ok(Some(place)) => place,
+                Err(error) => return tracing::debug!(%error, "whether outputs can be read is not known"),
+            };
+            let waited = clock::now() - began;
+            if waited >= COMES {
+                return tracing::warn!(
+                    "what was committed last in {place} cannot be read yet: a transaction is open there, which may be that \
+                     of another writer; one that a broker has lost sight of is ended at the next start"
+                );
+            }
+            if !told && waited >= TELLS {
+                told = true;
+                tracing::info!("waiting until what was committed in {place} can be read");
+            }
+            clock::wait(SOON, || false);
+        }
+    }
+
+    /// The first partition whose last stable offset is as bad as that.
+    fn place_of(
+        &self,
+        outputs: &Outputs,
+        asker: &Asker,
+        is_bad: impl Fn(i64, &Span) -> bool,
+    ) -> Result<Option<String>> {
+        for (topic, spans) in outputs.topics() {
+            let ends = self.ends_of(topic, asker)?;
+            for (partition, span) in spans {
+                let end = usize::try_from(*partition).ok().and_then(|at| ends.get(at));
+                if end.is_some_and(|end| is_bad(*end, span)) {
+                    return Ok(Some(format!("{topic}[{partition}]")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Where it has not.
     fn has_ended(&self, markers: &[LastMarker], outputs: &Outputs) -> Result<Option<String>> {
         let asker = self.stable()?;
@@ -55,16 +105,7 @@ impl Session {
                 return Ok(Some(format!("{}[{shard}]", self.state_topic())));
             }
         }
-        for (topic, spans) in outputs.topics() {
-            let ends = self.ends_of(topic, asker)?;
-            for (partition, span) in spans {
-                let end = usize::try_from(*partition).ok().and_then(|at| ends.get(at));
-                // Where it is less, somebody else's transaction is open before.
-                if end == Some(&span.first) {
-                    return Ok(Some(format!("{topic}[{partition}]")));
-                }
-            }
-        }
-        Ok(None)
+        // Where it is less, somebody else's transaction is open before.
+        self.place_of(outputs, asker, |end, span| end == span.first)
     }
 }

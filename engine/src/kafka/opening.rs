@@ -80,6 +80,25 @@ impl Replayed {
 }
 
 impl Session {
+    /// Takes the transactional id, and finds out what is committed. Steps 1 to 3.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub(super) fn take_over(&self, term: u64, fresh: bool, control: &Control) -> Result<(Transactions, Found)> {
+        let id = self.transactional_id();
+        let began = clock::now();
+        std::thread::scope(|scope| {
+            // Their first questions take as long as the id.
+            scope.spawn(|| self.prime(self.anybody()));
+            scope.spawn(|| self.prime(self.stable()));
+            let stopping = || control.stopping();
+            let transactions = Transactions::start(&self.kafka, &id, &self.instance, self.interval, &stopping)?;
+            tracing::debug!(took = ?clock::now() - began, "took the transactional id");
+            let found = self.find(&transactions, term, fresh, control)?;
+            Ok((transactions, found))
+        })
+    }
+
     /// Waits until nothing of the job is open, and says what is committed. Steps 1 to 3 of the protocol; every wait goes
     /// back to the first. A job that starts over does not mind what somebody else has set. `transactions` has the
     /// instance's own id, which it has just taken.
@@ -87,7 +106,7 @@ impl Session {
     /// # Errors
     /// `Fenced` where this is not the active instance any more; `Unavailable` where something stays open, or somebody
     /// asked to stop.
-    pub(super) fn find(&self, transactions: &Transactions, term: u64, fresh: bool, control: &Control) -> Result<Found> {
+    fn find(&self, transactions: &Transactions, term: u64, fresh: bool, control: &Control) -> Result<Found> {
         let mut patience = Patience::new(&control.progress, PATIENCE);
         let mut taking = Taking {
             transactions,

@@ -236,7 +236,7 @@ pub fn assert_counted(counted: Vec<Counted>, numbers: u64, times: u64) {
     let mut seen: Vec<u64> = counted.iter().map(|(_, number, _)| *number).collect();
     seen.sort_unstable();
     let wanted: Vec<u64> = (0..numbers).flat_map(|number| (0..times).map(move |_| number)).collect();
-    assert!(seen == wanted, "every number {times} times: {} of {}", seen.len(), wanted.len());
+    assert!(seen == wanted, "every number {times} times: {}", difference(&seen, &wanted));
     let mut counts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for (key, number, count) in counted {
         assert_eq!(key, number % KEYS);
@@ -248,6 +248,15 @@ pub fn assert_counted(counted: Vec<Counted>, numbers: u64, times: u64) {
         let wanted: Vec<u64> = (1..=each).flat_map(|count| (0..times).map(move |_| count)).collect();
         assert_eq!(of, wanted, "counts of {key}");
     }
+}
+
+/// What sorted numbers have too few and too many of.
+fn difference(seen: &[u64], wanted: &[u64]) -> String {
+    let mut times: BTreeMap<u64, i64> = BTreeMap::new();
+    seen.iter().for_each(|number| *times.entry(*number).or_default() += 1);
+    wanted.iter().for_each(|number| *times.entry(*number).or_default() -= 1);
+    times.retain(|_, times| *times != 0);
+    format!("{} of {}, wrong by: {times:?}", seen.len(), wanted.len())
 }
 
 /// What an instance has logged.
@@ -327,6 +336,24 @@ fn a_job_that_starts_over_and_over_counts_once() {
         instance.wait_for((part + 1) * 3000).stop().unwrap();
     }
     counting.assert_exact(9000);
+}
+
+#[test]
+fn what_a_job_has_committed_can_be_read_when_it_has_ended() {
+    let broker = Broker::shared();
+    let counting = Counting::over(broker, "readable", 1);
+    // Readers of what is committed do not get past it.
+    let another = broker.transactional(&broker.unused("another"));
+    another.begin();
+    (0..2).for_each(|partition| another.send(&counting.output, partition, 0));
+    another.flush();
+    broker.write(counting.input_name(), 0, 0..1000);
+    let instance = counting.start("a", counting.input.clone()).wait_for(1000);
+    instance.control.stop();
+    instance.said.wait_for("can be read");
+    another.abort();
+    instance.join().unwrap();
+    counting.assert_exact(1000);
 }
 
 #[test]
