@@ -211,8 +211,7 @@ impl Membership {
     /// # Errors
     /// `Unavailable` where the broker does not answer; this is a member all the same.
     pub fn step_aside(&self, stopping: &dyn Fn() -> bool) -> Result<()> {
-        let is_alone = |members: &[Member]| members.iter().all(|member| member.instance == self.instance);
-        if self.term()?.is_none() || is_alone(&self.described()?) {
+        if self.term()?.is_none() || self.are_all_this(&self.described()?) {
             return Ok(());
         }
         tracing::warn!("leaving the work to another instance until this one can go on");
@@ -221,7 +220,7 @@ impl Membership {
         let is_over = || {
             let is_taken =
                 |members: &[Member]| members.iter().any(|member| member.owns && member.instance != self.instance);
-            stopping() || self.described().is_ok_and(|members| is_taken(&members) || is_alone(&members))
+            stopping() || self.described().is_ok_and(|members| is_taken(&members) || self.are_all_this(&members))
         };
         while clock::now() < end && !is_over() {
             clock::wait(ASIDE_LOOK, stopping);
@@ -242,6 +241,15 @@ impl Membership {
     /// `Unavailable` where the broker does not answer.
     pub fn members(&self) -> Result<Vec<String>> {
         Ok(self.described()?.into_iter().map(|member| member.instance).collect())
+    }
+
+    /// Whether the group is known to have no other member.
+    pub fn is_alone(&self) -> bool {
+        self.described().is_ok_and(|members| self.are_all_this(&members))
+    }
+
+    fn are_all_this(&self, members: &[Member]) -> bool {
+        members.iter().all(|member| member.instance == self.instance)
     }
 
     fn described(&self) -> Result<Vec<Member>> {

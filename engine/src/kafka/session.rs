@@ -26,6 +26,8 @@ use crate::{Error, Result, RunOptions, clock};
 const STANDBY_BYTES: usize = 16 << 20;
 /// How often a standby looks for more.
 const STANDBY_LOOK: Duration = Duration::from_millis(500);
+/// The only member of a group is assigned the job within this.
+const ALONE_MAX: Duration = Duration::from_secs(20);
 /// How long committed blocks wait at most until a standby writes them to its tables.
 const STANDBY_LAG: Duration = Duration::from_secs(2);
 
@@ -198,14 +200,20 @@ impl Session {
             if control.stopping() {
                 return Ok(None);
             }
-            // Most starts are assigned at once; there is nothing to follow yet.
-            if clock::now() - began < STANDBY_LOOK * 2 {
+            // Most starts are assigned at once, and brokers let the first member of a group wait for more of them, 3 s by
+            // default; there is nothing to follow yet.
+            let waited = clock::now() - began;
+            if waited < STANDBY_LOOK * 2 || !told && waited < ALONE_MAX && self.membership.is_alone() {
                 self.membership.wait(Duration::from_millis(50));
                 continue;
             }
             if !std::mem::replace(&mut told, true) {
                 control.progress.enter(Phase::StandingBy);
-                tracing::info!("standing by: another instance of {} is active", self.job);
+                tracing::info!(
+                    "standing by: another instance of {} is active, or its place is kept for it ({:?} after its last sign)",
+                    self.job,
+                    self.membership.session_timeout()
+                );
             }
             if wanted.fresh {
                 self.membership.wait(STANDBY_LOOK);

@@ -93,6 +93,22 @@ fn start_against(broker: &Broker, counting: &Counting, member: &Member) -> Insta
 }
 
 #[test]
+fn the_only_member_of_a_group_stands_by_for_nobody() {
+    // As brokers do unless they are told otherwise.
+    let broker = Broker::start_with(&["group.initial.rebalance.delay.ms=3000"]);
+    let counting = Counting::over(&broker, "alone", 1);
+    broker.write(counting.input_name(), 0, 0..1000);
+    let instance = counting.start("a", counting.input.clone()).wait_for(1000);
+    assert!(!instance.said.text().contains("standing by"), "{}", instance.said.text());
+    // Its place is kept for it, and the next one says so.
+    instance.stop().unwrap();
+    let second = counting.start("b", counting.input.clone());
+    second.said.wait_for("or its place is kept for it (10s");
+    second.stop().unwrap();
+    counting.assert_exact(1000);
+}
+
+#[test]
 fn a_living_member_is_waited_for() {
     let broker = Broker::shared();
     let counting = Counting::begun_as_static(broker, "alive");
