@@ -1,5 +1,8 @@
 //! The systems that are compared, and how each is started.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use crate::alerts::Alerts;
@@ -30,11 +33,15 @@ pub struct Place<'a> {
     pub directory: tempfile::TempDir,
     /// Whether the user is the key of the input.
     pub keyed: bool,
+    /// Where Headwater answers over HTTP.
+    http: String,
 }
 
 impl<'a> Place<'a> {
     pub fn new(cluster: &'a Cluster, input: &'a str, run: String, keyed: bool) -> Self {
-        Self { cluster, input, run, directory: tempfile::tempdir().unwrap(), keyed }
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = free.local_addr().unwrap().to_string();
+        Self { cluster, input, run, directory: tempfile::tempdir().unwrap(), keyed, http }
     }
 
     fn output(&self) -> String {
@@ -43,6 +50,17 @@ impl<'a> Place<'a> {
 
     fn path(&self, name: &str) -> String {
         self.directory.path().join(name).display().to_string()
+    }
+
+    /// Waits until Headwater has committed so many records, or is done. How many it has committed.
+    pub fn await_committed(&self, process: &Pinned, records: u64) -> u64 {
+        loop {
+            let committed = committed(&self.http).unwrap_or(0);
+            if committed >= records || process.has_ended() {
+                return committed;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Deletes what the run left at the broker: a system names topics by the job, so the next run would go on with it.
@@ -80,13 +98,25 @@ impl System {
     pub fn start(self, place: &Place) -> Pinned {
         match self {
             Self::Headwater { commit_interval } => {
-                Pinned::start(&environment("HEADWATER_ALERTS"), &headwater(place, commit_interval, "state"))
+                let mut arguments = headwater(place, commit_interval, "state");
+                arguments.extend(["--http".to_owned(), place.http.clone()]);
+                Pinned::start(&environment("HEADWATER_ALERTS"), &arguments)
             }
             Self::KafkaStreams { is_static } => {
                 Pinned::start(&environment("PEER_JAVA"), &kafka_streams(place, is_static))
             }
         }
     }
+}
+
+/// The records that Headwater has committed, as its metrics say.
+fn committed(address: &str) -> Option<u64> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).ok()?;
+    let read = page.lines().filter(|line| line.starts_with("headwater_records_read_total{"));
+    Some(read.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64)
 }
 
 /// The topic that Headwater keeps its state in.
