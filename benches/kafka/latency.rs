@@ -13,6 +13,8 @@ use crate::open_loop;
 /// Records of which it is learned what the job does when it is behind; the load is half of that.
 const BEHIND: u64 = 2_000_000;
 const MEMORY_BYTES: usize = 1 << 30;
+/// The most that is written a second: broker, writer and reader have one core of two, and it is full at twice of that.
+const LOAD_MAX: u64 = 150_000;
 /// Commits are looked for so often.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -24,7 +26,7 @@ pub fn measure(cluster: &Cluster, bars: &mut Bars) {
     }
 }
 
-/// Half of the records a second that the same job reads when they are all there before it starts.
+/// Half of the records a second that the same job reads when they are all there before it starts, or what can be written.
 fn half_load(cluster: &Cluster, commit_interval: Duration) -> u64 {
     let name = Cluster::unused(&format!("behind-{}ms", commit_interval.as_millis()));
     let transactions = Transactions::write(BEHIND, open_loop::USERS);
@@ -36,7 +38,7 @@ fn half_load(cluster: &Cluster, commit_interval: Duration) -> u64 {
     let run = transactions.run_between(&name, Input::Kafka(input), Output::Kafka(output), &options);
     cluster.delete(&name);
     cluster.forget_groups(&[name]);
-    (run.per_second() / 2.0) as u64
+    LOAD_MAX.min((run.per_second() / 2.0) as u64)
 }
 
 fn one(cluster: &Cluster, commit_interval: Duration, rate: u64, bars: &mut Bars) {
