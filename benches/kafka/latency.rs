@@ -1,4 +1,4 @@
-//! From the moment that a transaction is due until its alert can be read, at half load.
+//! From the moment that a transaction is due until its alert can be read, at half load or what can be written beside it.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::open_loop;
 /// Records of which it is learned what the job does when it is behind; the load is half of that.
 const BEHIND: u64 = 2_000_000;
 const MEMORY_BYTES: usize = 1 << 30;
-/// The most that is written a second: broker, writer and reader have one core of two, and it is full at twice of that.
+/// The most that is written a second: broker, writer and reader have one core of two, and it is full before twice of that.
 const LOAD_MAX: u64 = 150_000;
 /// Commits are looked for so often.
 const LOOK: Duration = Duration::from_millis(5);

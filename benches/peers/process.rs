@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::common::cpu_of;
 
 /// Nothing that is measured takes longer, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A process that has core 0; the broker has another one.
 pub struct Pinned(Child);

@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::alerts::Alerts;
 use crate::cluster::Cluster;
 use crate::environment;
-use crate::process::Pinned;
+use crate::process::{PATIENCE, Pinned};
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum System {
@@ -52,15 +52,20 @@ impl<'a> Place<'a> {
         self.directory.path().join(name).display().to_string()
     }
 
-    /// Waits until Headwater has committed so many records, or is done. How many it has committed.
-    pub fn await_committed(&self, process: &Pinned, records: u64) -> u64 {
-        loop {
-            let committed = committed(&self.http).unwrap_or(0);
-            if committed >= records || process.has_ended() {
-                return committed;
-            }
+    /// Waits until Headwater has committed so many of all records. How many it has committed.
+    pub fn await_committed(&self, process: &Pinned, records: u64, all: u64) -> u64 {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = 0;
+        while last < records {
+            assert!(
+                Instant::now() < deadline && !process.has_ended(),
+                "the run is void: {last} of {records} committed"
+            );
             thread::sleep(Duration::from_millis(20));
+            last = committed(&self.http).unwrap_or(last);
         }
+        assert!(last < all, "the run is void: too few records to see it at work");
+        last
     }
 
     /// Deletes what the run left at the broker: a system names topics by the job, so the next run would go on with it.
@@ -112,6 +117,7 @@ impl System {
 /// The records that Headwater has committed, as its metrics say.
 fn committed(address: &str) -> Option<u64> {
     let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
     let mut page = String::new();
     stream.read_to_string(&mut page).ok()?;

@@ -58,6 +58,8 @@ pub fn compare(cluster: &Cluster, options: &Options) -> ExitCode {
         column.print(base, expected);
     }
     let [headwater, often, _] = &columns;
+    let whole = headwater.figures(|measured| measured.run.per_second());
+    println!("Headwater, commits every 1s, with its start: {} records/s", spread(&whole));
     let mut bars = Bars::default();
     bars.at_most("Headwater to the raw batch loop", headwater.cpu_ns() / base, 4.2, "times");
     bars.at_least("Headwater from a fifth on, best round", headwater.per_second_best() / 1e3, 700.0, "k records/s");
@@ -124,7 +126,7 @@ fn measure(system: System, place: &Place, options: &Options) -> Measured {
 fn whole(system: System, place: &Place, options: &Options) -> Measured {
     let (began, broker) = (Instant::now(), place.cluster.cpu());
     let process = system.start(place);
-    let first = place.await_committed(&process, options.records / 5);
+    let first = place.await_committed(&process, options.records / 5, options.records);
     let reached = Instant::now();
     process.await_end();
     let (wall, cpu, broker) = (began.elapsed(), process.cpu(), place.cluster.cpu() - broker);

@@ -154,34 +154,12 @@ impl Session {
     /// Where the partitions of the changelog begin (`Offset::Beginning`) or end (`Offset::End`): for a reader of what is
     /// committed, where the first transaction is that is open.
     pub(super) fn offsets(&self, asker: &Asker, which: Offset) -> Result<Vec<i64>> {
-        self.offsets_of(&self.state_topic(), usize::from(self.shards), asker, which)
+        offsets_of(&self.state_topic(), usize::from(self.shards), asker, which, ANSWER_TIMEOUT)
     }
 
     /// Where the partitions of another topic end.
     pub(super) fn ends_of(&self, topic: &str, asker: &Asker) -> Result<Vec<i64>> {
-        self.offsets_of(topic, usize::from(self.admin.partitions(topic)?), asker, Offset::End)
-    }
-
-    fn offsets_of(&self, topic: &str, partitions: usize, asker: &Asker, which: Offset) -> Result<Vec<i64>> {
-        let failed = |cause: String| Error::unavailable(format!("Kafka does not tell the offsets of {topic}: {cause}"));
-        let mut list = TopicPartitionList::with_capacity(partitions);
-        for number in (0..).take(partitions) {
-            list.add_partition_offset(topic, number, which).map_err(|error| failed(error.to_string()))?;
-        }
-        // The two are times, too: one request for all.
-        let found = asker.offsets_for_times(list, ANSWER_TIMEOUT).map_err(|error| failed(error.to_string()))?;
-        let mut offsets = vec![0; partitions];
-        for element in found.elements() {
-            element.error().map_err(|error| failed(error.to_string()))?;
-            let place = usize::try_from(element.partition()).ok().and_then(|at| offsets.get_mut(at));
-            match (place, element.offset()) {
-                (Some(place), Offset::Offset(offset)) => *place = offset,
-                // An empty partition.
-                (Some(_), Offset::End | Offset::Beginning) => {}
-                (_, other) => return Err(failed(format!("{other:?}"))),
-            }
-        }
-        Ok(offsets)
+        offsets_of(topic, usize::from(self.admin.partitions(topic)?), asker, Offset::End, ANSWER_TIMEOUT)
     }
 
     /// The transactional ids that have written to the changelog and not ended their transaction, by shard, with the offset
@@ -227,4 +205,33 @@ impl Session {
 
 fn tokens_of(committed: Option<Committed>) -> Option<Vec<Option<Token>>> {
     committed.map(|of| of.into_iter().map(|committed| committed.map(|(token, _)| token)).collect())
+}
+
+/// Where the first partitions of a topic begin or end.
+pub(super) fn offsets_of(
+    topic: &str,
+    partitions: usize,
+    asker: &Asker,
+    which: Offset,
+    timeout: Duration,
+) -> Result<Vec<i64>> {
+    let failed = |cause: String| Error::unavailable(format!("Kafka does not tell the offsets of {topic}: {cause}"));
+    let mut list = TopicPartitionList::with_capacity(partitions);
+    for number in (0..).take(partitions) {
+        list.add_partition_offset(topic, number, which).map_err(|error| failed(error.to_string()))?;
+    }
+    // The two are times, too: one request for all.
+    let found = asker.offsets_for_times(list, timeout).map_err(|error| failed(error.to_string()))?;
+    let mut offsets = vec![0; partitions];
+    for element in found.elements() {
+        element.error().map_err(|error| failed(error.to_string()))?;
+        let place = usize::try_from(element.partition()).ok().and_then(|at| offsets.get_mut(at));
+        match (place, element.offset()) {
+            (Some(place), Offset::Offset(offset)) => *place = offset,
+            // An empty partition.
+            (Some(_), Offset::End | Offset::Beginning) => {}
+            (_, other) => return Err(failed(format!("{other:?}"))),
+        }
+    }
+    Ok(offsets)
 }

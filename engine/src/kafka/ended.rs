@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::Offset;
 
-use super::asking::Asker;
+use super::asking::{Asker, offsets_of};
 use super::assembly::LastMarker;
 use super::session::Session;
 use super::written::{Outputs, Span};
@@ -50,44 +50,26 @@ impl Session {
         let began = clock::now();
         let mut told = false;
         loop {
-            let readable = self.stable().and_then(|asker| self.place_of(outputs, asker, |end, span| end <= span.last));
-            let place = match readable {
+            let left = COMES.saturating_sub(clock::now() - began).max(AGAIN);
+            let readable = self.stable().and_then(|asker| place_of(outputs, asker, left, |end, span| end <= span.last));
+            let waits = match readable {
                 Ok(None) => return,
-                Ok(Some(place)) => place,
-                Err(error) => return tracing::debug!(%error, "whether outputs can be read is not known"),
+                Ok(Some(place)) => format!("a transaction is open in {place}, or that is another topic by now"),
+                Err(error) => error.to_string(),
             };
             let waited = clock::now() - began;
             if waited >= COMES {
                 return tracing::warn!(
-                    "what was committed last in {place} cannot be read yet: a transaction is open there, which may be that \
-                     of another writer; one that a broker has lost sight of is ended at the next start"
+                    "what was committed last may not be readable yet: {waits}; what a broker has lost sight of is ended at the \
+                     next start"
                 );
             }
             if !told && waited >= TELLS {
                 told = true;
-                tracing::info!("waiting until what was committed in {place} can be read");
+                tracing::info!("waiting until what was committed can be read: {waits}");
             }
             clock::wait(SOON, || false);
         }
-    }
-
-    /// The first partition whose last stable offset is as bad as that.
-    fn place_of(
-        &self,
-        outputs: &Outputs,
-        asker: &Asker,
-        is_bad: impl Fn(i64, &Span) -> bool,
-    ) -> Result<Option<String>> {
-        for (topic, spans) in outputs.topics() {
-            let ends = self.ends_of(topic, asker)?;
-            for (partition, span) in spans {
-                let end = usize::try_from(*partition).ok().and_then(|at| ends.get(at));
-                if end.is_some_and(|end| is_bad(*end, span)) {
-                    return Ok(Some(format!("{topic}[{partition}]")));
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// Where it has not.
@@ -106,6 +88,26 @@ impl Session {
             }
         }
         // Where it is less, somebody else's transaction is open before.
-        self.place_of(outputs, asker, |end, span| end == span.first)
+        place_of(outputs, asker, COMES, |end, span| end == span.first)
     }
+}
+
+/// The first partition whose last stable offset is as bad as that.
+fn place_of(
+    outputs: &Outputs,
+    asker: &Asker,
+    timeout: Duration,
+    is_bad: impl Fn(i64, &Span) -> bool,
+) -> Result<Option<String>> {
+    for (topic, spans) in outputs.topics() {
+        let last = spans.keys().next_back().copied().and_then(|last| usize::try_from(last).ok());
+        let ends = offsets_of(topic, last.map_or(0, |last| last + 1), asker, Offset::End, timeout)?;
+        for (partition, span) in spans {
+            let end = usize::try_from(*partition).ok().and_then(|at| ends.get(at));
+            if end.is_some_and(|end| is_bad(*end, span)) {
+                return Ok(Some(format!("{topic}[{partition}]")));
+            }
+        }
+    }
+    Ok(None)
 }

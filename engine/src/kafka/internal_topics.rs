@@ -50,10 +50,9 @@ pub(super) fn ensure(kafka: &Kafka, admin: &Admin, state: &str, lock: &str, shar
         ("segment.bytes", "16777216"),
     ];
     let made = create(kafka, admin, state, i32::from(shards), &kept)?;
-    if create(kafka, admin, lock, 1, &[("cleanup.policy", "delete")])? {
-        // Who subscribes to a topic that the broker does not know yet looks again after seconds.
-        admin.partitions(lock)?;
-    }
+    create(kafka, admin, lock, 1, &[("cleanup.policy", "delete")])?;
+    // Who subscribes to a topic that the broker does not know yet looks again after seconds.
+    admin.partitions(lock)?;
     if !made {
         let options = admin.options_of(state)?.map_err(|code| topic_error(code, state, kafka.brokers()))?;
         for (key, wanted) in kept.iter().take(3) {

@@ -228,11 +228,11 @@ impl Membership {
         subscribe(&self.consumer, &lock_topic(&self.group))
     }
 
-    /// Waits a moment for a change.
+    /// Waits until this is the active instance, or cannot be, but not longer than that.
     pub fn wait(&self, wait: Duration) {
         let group = self.context();
-        let state = group.lock();
-        drop(group.state.1.wait_timeout(state, wait));
+        let is_waiting = |state: &mut State| !state.owned && state.fatal.is_none() && !state.is_replaced;
+        drop(group.state.1.wait_timeout_while(group.lock(), wait, is_waiting));
     }
 
     /// The instances that are members now.
@@ -243,9 +243,11 @@ impl Membership {
         Ok(self.described()?.into_iter().map(|member| member.instance).collect())
     }
 
-    /// Whether the group is known to have no other member.
-    pub fn is_alone(&self) -> bool {
-        self.described().is_ok_and(|members| self.are_all_this(&members))
+    /// Whether the group has no other member, where that is known. One of the same name that is no static member is one that
+    /// is gone.
+    pub fn is_alone(&self) -> Option<bool> {
+        let members = self.described_within(Duration::from_secs(1)).ok()?;
+        Some(members.len() <= 1 && self.are_all_this(&members))
     }
 
     fn are_all_this(&self, members: &[Member]) -> bool {
@@ -253,7 +255,11 @@ impl Membership {
     }
 
     fn described(&self) -> Result<Vec<Member>> {
-        let groups = self.consumer.client().fetch_group_list(Some(&self.group), Duration::from_secs(5));
+        self.described_within(Duration::from_secs(5))
+    }
+
+    fn described_within(&self, timeout: Duration) -> Result<Vec<Member>> {
+        let groups = self.consumer.client().fetch_group_list(Some(&self.group), timeout);
         let groups = groups.map_err(|error| {
             Error::unavailable(format!("Kafka does not describe the group {}", self.group)).caused_by(error)
         })?;

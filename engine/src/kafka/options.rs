@@ -59,6 +59,7 @@ const FIXED: &[Fixed] = &[
         "false",
         "a missing topic is created as the job says, not as a broker likes",
     ),
+    fixed(Role::Admin, "allow.auto.create.topics", "false", "to ask for a topic would create it"),
 ];
 
 /// Options of a producer that may be changed within these bounds, and why.

@@ -203,17 +203,21 @@ impl Session {
             // Most starts are assigned at once, and brokers let the first member of a group wait for more of them, 3 s by
             // default; there is nothing to follow yet.
             let waited = clock::now() - began;
-            if waited < STANDBY_LOOK * 2 || !told && waited < ALONE_MAX && self.membership.is_alone() {
+            if waited < STANDBY_LOOK * 2 {
                 self.membership.wait(Duration::from_millis(50));
                 continue;
             }
-            if !std::mem::replace(&mut told, true) {
-                control.progress.enter(Phase::StandingBy);
-                tracing::info!(
-                    "standing by: another instance of {} is active, or its place is kept for it ({:?} after its last sign)",
-                    self.job,
-                    self.membership.session_timeout()
-                );
+            if !told {
+                let is_alone = self.membership.is_alone();
+                if control.stopping() || !matches!(self.membership.term(), Ok(None)) {
+                    continue;
+                }
+                if is_alone == Some(true) && waited < ALONE_MAX {
+                    self.membership.wait(STANDBY_LOOK);
+                    continue;
+                }
+                told = true;
+                self.tell_standby(is_alone == Some(false), control);
             }
             if wanted.fresh {
                 self.membership.wait(STANDBY_LOOK);
@@ -230,6 +234,18 @@ impl Session {
             };
             tail.follow(self, (local, wanted), &|| control.stopping() || !matches!(self.membership.term(), Ok(None)))?;
             self.membership.wait(STANDBY_LOOK);
+        }
+    }
+
+    fn tell_standby(&self, has_another: bool, control: &Control) {
+        control.progress.enter(Phase::StandingBy);
+        let (job, timeout) = (&self.job, self.membership.session_timeout());
+        if has_another {
+            tracing::info!(
+                "standing by: another instance of {job} is active, or its place is kept for it ({timeout:?} after its last sign)"
+            );
+        } else {
+            tracing::info!("standing by until the group of {job} makes this instance the active one");
         }
     }
 

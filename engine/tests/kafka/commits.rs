@@ -357,6 +357,20 @@ fn what_a_job_has_committed_can_be_read_when_it_has_ended() {
 }
 
 #[test]
+fn a_stop_does_not_bring_back_an_output_that_was_deleted() {
+    // As brokers have it unless they are told otherwise.
+    let broker = Broker::start_with(&["auto.create.topics.enable=true"]);
+    let counting = Counting::over(&broker, "deleted", 1);
+    broker.write(counting.input_name(), 0, 0..1000);
+    let instance = counting.start("a", counting.input.clone()).wait_for(1000);
+    broker.delete(&counting.output);
+    let said = instance.said.clone();
+    instance.stop().unwrap();
+    assert!(said.text().contains("may not be readable yet"), "{}", said.text());
+    assert_eq!(broker.partitions(&counting.output), None);
+}
+
+#[test]
 fn an_empty_directory_is_filled_from_the_changelog() {
     let broker = Broker::shared();
     let counting = Counting::over(broker, "elsewhere", 1);
