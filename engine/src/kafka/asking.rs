@@ -101,12 +101,12 @@ impl Session {
 
     /// The committed tokens, pending ones not.
     pub(super) fn tokens(&self, asker: &Asker, fresh: bool) -> Result<Vec<Option<Token>>> {
-        tokens_of(self.committed(asker, fresh, ANSWER_TIMEOUT)?).ok_or_else(|| self.untold())
+        self.committed(asker, fresh, ANSWER_TIMEOUT)?.map(tokens_of).ok_or_else(|| self.untold())
     }
 
     /// The same; `None` while a transaction on them is open.
     pub(super) fn stable_tokens(&self, asker: &Asker, fresh: bool) -> Result<Option<Vec<Option<Token>>>> {
-        Ok(tokens_of(self.committed(asker, fresh, STABLE_TIMEOUT)?))
+        Ok(self.committed(asker, fresh, STABLE_TIMEOUT)?.map(tokens_of))
     }
 
     /// The same, with the offsets behind the markers that have these tokens.
@@ -203,8 +203,8 @@ impl Session {
     }
 }
 
-fn tokens_of(committed: Option<Committed>) -> Option<Vec<Option<Token>>> {
-    committed.map(|of| of.into_iter().map(|committed| committed.map(|(token, _)| token)).collect())
+pub(super) fn tokens_of(committed: Committed) -> Vec<Option<Token>> {
+    committed.into_iter().map(|of| of.map(|(token, _)| token)).collect()
 }
 
 /// Where the first partitions of a topic begin or end.

@@ -242,11 +242,7 @@ impl Changelog {
         let mut offsets = Vec::with_capacity(shards.len() + 8);
         let mut marked = Vec::with_capacity(shards.len());
         for shard in shards {
-            // Brokers may take a record for one that they have, and not say where that is.
-            let offset = placed.get(&Transactions::tag_of(shard)).filter(|offset| **offset >= 0);
-            let offset = *offset.ok_or_else(|| {
-                Error::unavailable(format!("Kafka does not tell the offset of the marker of shard {shard}"))
-            })?;
+            let offset = placed.of_marker(shard)?;
             offsets.push(GroupOffset::new(&state, i32::from(shard), offset + 1, token.to_string())?);
             marked.push((shard, LastMarker { offset, token: Some(token.clone()) }));
         }

@@ -10,8 +10,8 @@ use super::membership::lock_topic;
 use super::session::Session;
 use super::tails::Stored;
 use super::transactions::Transactions;
+use crate::Result;
 use crate::sink::Outgoing;
-use crate::{Error, Result};
 
 /// What is to be written once more.
 #[derive(Default)]
@@ -58,9 +58,8 @@ impl Session {
         }
         let mut offsets = Vec::new();
         for (shard, _, token, _) in &copies.parts {
-            let offset = placed.get(&Transactions::tag_of(*shard)).filter(|offset| **offset >= 0);
-            let offset = offset.ok_or_else(|| Error::unavailable("Kafka does not tell the offset of a marker"))? + 1;
-            offsets.push(GroupOffset::new(&topic, i32::from(*shard), offset, token.to_string())?);
+            let behind = placed.of_marker(*shard)? + 1;
+            offsets.push(GroupOffset::new(&topic, i32::from(*shard), behind, token.to_string())?);
         }
         for (shard, offset, token) in &copies.known {
             offsets.push(GroupOffset::new(&topic, i32::from(*shard), *offset, token.to_string())?);

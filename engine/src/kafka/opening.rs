@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use headwater_state::{Epoch, crash};
 use rdkafka::Offset;
 
-use super::asking::{ANSWER_TIMEOUT, Committed, STABLE_TIMEOUT};
+use super::asking::{ANSWER_TIMEOUT, Committed, STABLE_TIMEOUT, tokens_of};
 use super::assembly::LastMarker;
 use super::filling::fill;
 use super::healing::{Healing, Open, Place, STILL};
@@ -151,8 +151,7 @@ impl Session {
         let outputs = self.open_outputs(&before, &mut taking.healing)?;
         taking.healing.only_outputs = committed.is_some() && shards.is_empty();
         if taking.healing.only_outputs && (outputs.is_empty() || taking.healing.is_others(taking.began)) {
-            let tokens = before.into_iter().map(|of| of.map(|(token, _)| token)).collect();
-            return Ok(Ok(Found { term: taking.term, tokens, ends }));
+            return Ok(Ok(Found { term: taking.term, tokens: tokens_of(before), ends }));
         }
         let mut open = Open { committed: &before, group: committed.is_none(), shards, outputs, writers };
         if open.writers.iter().all(|writer| taking.fenced.contains(writer)) {
@@ -339,8 +338,10 @@ fn go_on(control: &Control) -> Result<()> {
 }
 
 fn is_same(one: &Committed, other: &Committed) -> bool {
-    let token = |of: &Option<(Token, i64)>| of.as_ref().map(|(token, _)| token.clone());
-    one.iter().map(token).eq(other.iter().map(token))
+    fn tokens(of: &Committed) -> impl Iterator<Item = Option<&Token>> {
+        of.iter().map(|committed| committed.as_ref().map(|(token, _)| token))
+    }
+    tokens(one).eq(tokens(other))
 }
 
 fn reader_has_markers(markers: &[LastMarker]) -> bool {

@@ -186,6 +186,7 @@ impl Session {
         let mut tail = None;
         let mut told = false;
         let began = clock::now();
+        let is_over = || control.stopping() || !matches!(self.membership.term(), Ok(None));
         loop {
             if let Some(term) = self.membership.term()? {
                 if let Some(Tail { reader, .. }) = tail {
@@ -209,7 +210,7 @@ impl Session {
             }
             if !told {
                 let is_alone = self.membership.is_alone();
-                if control.stopping() || !matches!(self.membership.term(), Ok(None)) {
+                if is_over() {
                     continue;
                 }
                 if is_alone == Some(true) && waited < ALONE_MAX {
@@ -232,7 +233,7 @@ impl Session {
                     none.insert(Tail { reader, held: Vec::new(), bytes: 0, since: clock::now() })
                 }
             };
-            tail.follow(self, (local, wanted), &|| control.stopping() || !matches!(self.membership.term(), Ok(None)))?;
+            tail.follow(self, (local, wanted), &is_over)?;
             self.membership.wait(STANDBY_LOOK);
         }
     }

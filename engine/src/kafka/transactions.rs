@@ -48,11 +48,28 @@ struct Running {
     numbers: HashMap<String, usize>,
     topics: Vec<(String, CString)>,
     /// Offsets of the records that were sent with a tag, by tag.
-    placed: HashMap<usize, i64>,
+    placed: Placed,
     /// Where the records of outputs are.
     written: Written,
     /// Connections that were lost before all was seen to be well.
     calm: u64,
+}
+
+/// Offsets of records that were sent with a tag, by tag.
+#[derive(Default)]
+pub(super) struct Placed(HashMap<usize, i64>);
+
+impl Placed {
+    /// The offset of a shard's marker.
+    ///
+    /// # Errors
+    /// `Unavailable` where brokers have not said it, as they may for a record that they had already.
+    pub fn of_marker(&self, shard: u16) -> Result<i64> {
+        let offset = self.0.get(&Transactions::tag_of(shard)).filter(|offset| **offset >= 0);
+        offset
+            .copied()
+            .ok_or_else(|| Error::unavailable(format!("Kafka does not tell the offset of the marker of shard {shard}")))
+    }
 }
 
 impl Transactions {
@@ -125,7 +142,7 @@ impl Transactions {
     ///
     /// # Errors
     /// What became of the first record that was not delivered.
-    pub fn drain(&self) -> Result<HashMap<usize, i64>> {
+    pub fn drain(&self) -> Result<Placed> {
         let mut running = self.running();
         let deadline = clock::now() + self.timeout;
         while running.delivered < running.sent {
@@ -303,7 +320,7 @@ impl Running {
                     written.add(tag - Transactions::OUTPUT, partition, offset);
                 }
                 Delivered { tag, offset, .. } => {
-                    placed.insert(tag, offset);
+                    placed.0.insert(tag, offset);
                 }
             }
         })
@@ -370,7 +387,7 @@ fn connect(kafka: &Kafka, id: &str, client: &str, timeout: Duration, stopping: &
         failed: None,
         numbers: HashMap::new(),
         topics: Vec::new(),
-        placed: HashMap::new(),
+        placed: Placed::default(),
         written: Written::default(),
         calm: 0,
     })

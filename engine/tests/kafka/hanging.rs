@@ -4,9 +4,8 @@
 use std::fs;
 
 use headwater::prelude::*;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::BaseRecord;
-use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::broker::{AT_MOST, Broker};
@@ -69,16 +68,7 @@ pub fn next_commit(broker: &Broker, counting: &Counting, owner: &str) -> (u64, V
 /// Commits an offset of the changelog in the name of nobody, which a group without members lets anybody do.
 pub fn commit_offset(broker: &Broker, counting: &Counting, offset: i64, token: &Value) {
     let text = format!("headwater 1 {} 1 {}", token["epoch"], token["owner"].as_str().unwrap());
-    set_offset(broker, &counting.name, (&counting.state_topic(), 4, offset), &text);
-}
-
-/// Commits an offset to a group without members.
-pub fn set_offset(broker: &Broker, group: &str, (topic, partition, offset): (&str, i32, i64), metadata: &str) {
-    let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
-    offsets.find_partition(topic, partition).unwrap().set_metadata(metadata);
-    let group: BaseConsumer = broker.config().set("group.id", group).create().unwrap();
-    group.commit(&offsets, CommitMode::Sync).unwrap();
+    broker.set_offset_with(&counting.name, (&counting.state_topic(), 4, offset), &text);
 }
 
 /// Runs a job of which a commit hangs that the group has.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::broker::{AT_MOST, Broker, Read, Writer};
 use super::commits::{Counting, Instance, assert_counted, counting as job};
-use super::hanging::{commit_offset, id_of, next_commit, set_offset};
+use super::hanging::{commit_offset, id_of, next_commit};
 use super::raw::{Raw, UNVERIFIED};
 
 /// The number in the record that a lost commit has written.
@@ -215,7 +215,8 @@ fn what_somebody_has_seen_is_kept() {
         scene.group_ends(behind);
         scene.copies(true);
         let token = format!("copied {}", scene.token());
-        set_offset(scene.broker, &scene.counting.name, (&format!("{}.lock", scene.counting.name), 0, 0), &token);
+        let lock = format!("{}.lock", scene.counting.name);
+        scene.broker.set_offset_with(&scene.counting.name, (&lock, 0, 0), &token);
     };
     // Or before that was committed.
     let lost_copy: Before = |scene| {

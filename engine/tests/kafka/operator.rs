@@ -34,8 +34,14 @@ impl Broker {
 
     /// Sets an offset of a group without members, as `kafka-consumer-groups --reset-offsets` does.
     pub fn set_offset(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        self.set_offset_with(group, (topic, partition, offset), "");
+    }
+
+    /// The same, with metadata.
+    pub fn set_offset_with(&self, group: &str, (topic, partition, offset): (&str, i32, i64), metadata: &str) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        list.find_partition(topic, partition).unwrap().set_metadata(metadata);
         self.asks(group).commit(&list, CommitMode::Sync).unwrap();
     }
 

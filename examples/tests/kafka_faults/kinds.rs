@@ -197,7 +197,7 @@ fn freeze_in_commit(campaign: &mut Campaign) -> Result<(), String> {
     Ok(())
 }
 
-/// Cuts the connection behind the next EndTxn.
+/// Cuts the connection behind the next EndTxn, and returns at once: `trap` looks now and then only.
 fn cut_after_commit(campaign: &Campaign) -> Result<(), String> {
     let rule = Rule { api: END_TXN, client: None, act: Act::CutAfter };
     let is_done = campaign.cluster.proxy.arm(rule).is_done(COMES);
