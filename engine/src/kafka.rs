@@ -34,6 +34,7 @@ mod filling;
 mod healing;
 mod input;
 mod internal_topics;
+mod judgement;
 mod marker;
 mod membership;
 mod opening;

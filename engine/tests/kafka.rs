@@ -41,6 +41,8 @@ mod records;
 mod redriven;
 #[path = "kafka/running.rs"]
 mod running;
+#[path = "kafka/scene.rs"]
+mod scene;
 #[path = "engine/scrape.rs"]
 mod scrape;
 #[path = "kafka/shortened.rs"]
@@ -49,6 +51,8 @@ mod shortened;
 mod sparse;
 #[path = "kafka/starts.rs"]
 mod starts;
+#[path = "kafka/taken_along.rs"]
+mod taken_along;
 #[path = "kafka/takeover.rs"]
 mod takeover;
 #[path = "kafka/writing.rs"]

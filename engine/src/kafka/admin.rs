@@ -12,7 +12,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, Resour
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::config::Kafka;
-use super::errors::{is_passing, refused_options, topic_error};
+use super::errors::{is_passing, is_unknown, refused_options, topic_error};
 use super::options::Role;
 use super::told::Told;
 use crate::{Error, Result, clock};
@@ -70,19 +70,34 @@ impl Admin {
     /// # Errors
     /// `Unavailable` where the brokers do not know it, or do not answer.
     pub fn partitions(&self, topic: &str) -> Result<u16> {
+        let known = self.partitions_if_there(topic)?;
+        known.ok_or_else(|| Error::unavailable(format!("topic {topic} is not known to Kafka yet")))
+    }
+
+    /// The same; `None` where the brokers go on saying that there is no such topic.
+    ///
+    /// # Errors
+    /// `Unavailable` where they do not answer, or do not say how many; `Config` where the client may not ask.
+    pub fn partitions_if_there(&self, topic: &str) -> Result<Option<u16>> {
         let deadline = clock::now() + ANSWER_TIMEOUT;
         // A broker that has just made a topic may not know it yet.
         loop {
             let known = self.client.inner().fetch_metadata(Some(topic), ANSWER_TIMEOUT);
             let known = known.map_err(|error| self.unanswered(topic, &error))?;
-            let found = known.topics().first().filter(|topic| topic.error().is_none());
-            let partitions = found.map_or(0, |topic| topic.partitions().len());
+            let found = known.topics().first();
+            let fault = found.and_then(|topic| topic.error()).map(Code::from);
+            let partitions = found.filter(|_| fault.is_none()).map_or(0, |topic| topic.partitions().len());
             if partitions > 0 {
-                return u16::try_from(partitions)
+                let partitions = u16::try_from(partitions);
+                return partitions
+                    .map(Some)
                     .map_err(|_| Error::config(format!("topic {topic} has too many partitions")));
             }
             if clock::now() >= deadline {
-                return Err(Error::unavailable(format!("topic {topic} is not known to Kafka yet")));
+                return match fault {
+                    Some(code) if !is_unknown(code) => Err(topic_error(code, topic, &self.brokers)),
+                    _ => Ok(None),
+                };
             }
             clock::wait(ASK_AGAIN, || false);
         }

@@ -61,6 +61,8 @@ impl Session {
             ("group.id", self.job.clone()),
             ("client.id", format!("{}-asks", self.instance)),
             ("reconnect.backoff.max.ms", "1000".to_owned()),
+            // Where a partition ends is told by an answer with nothing in it, which brokers put off by half a second.
+            ("fetch.wait.max.ms", "10".to_owned()),
         ];
         let mut config = self.kafka.client_config(Role::Consumer, &options)?;
         config.set("isolation.level", isolation);
@@ -143,10 +145,13 @@ impl Session {
     }
 
     /// What the group has noted of this instance's predecessors and itself beside the state; empty where it has not.
+    ///
+    /// # Errors
+    /// `Unavailable` where the brokers do not tell it, as while a transaction on it is open.
     pub(super) fn note(&self) -> Result<String> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&lock_topic(&self.job), NOTES);
-        let offsets = self.anybody()?.committed_offsets(list, ANSWER_TIMEOUT);
+        let offsets = self.stable()?.committed_offsets(list, ANSWER_TIMEOUT);
         let offsets = offsets.map_err(|error| self.untold().caused_by(error))?;
         Ok(offsets.elements().first().map(|of| of.metadata().to_owned()).unwrap_or_default())
     }
@@ -157,9 +162,18 @@ impl Session {
         offsets_of(&self.state_topic(), usize::from(self.shards), asker, which, ANSWER_TIMEOUT)
     }
 
-    /// Where the partitions of another topic end.
-    pub(super) fn ends_of(&self, topic: &str, asker: &Asker) -> Result<Vec<i64>> {
-        offsets_of(topic, usize::from(self.admin.partitions(topic)?), asker, Offset::End, ANSWER_TIMEOUT)
+    /// Where the partitions of another topic begin or end, each as asked; `None` where brokers say that there is no such topic.
+    pub(super) fn bounds_of<const N: usize>(
+        &self,
+        topic: &str,
+        asked: [(&Asker, Offset); N],
+    ) -> Result<Option<[Vec<i64>; N]>> {
+        let Some(partitions) = self.admin.partitions_if_there(topic)? else { return Ok(None) };
+        let mut bounds = [const { Vec::new() }; N];
+        for (found, (asker, which)) in bounds.iter_mut().zip(asked) {
+            *found = offsets_of(topic, usize::from(partitions), asker, which, ANSWER_TIMEOUT)?;
+        }
+        Ok(Some(bounds))
     }
 
     /// The transactional ids that have written to the changelog and not ended their transaction, by shard, with the offset

@@ -13,15 +13,31 @@ use super::transactions::Transactions;
 use crate::Result;
 use crate::sink::Outgoing;
 
+/// A shard's part of a commit.
+pub(super) struct ShardCopy {
+    pub shard: u16,
+    pub token: Token,
+    /// It is open from this last stable offset on; where none is given it was aborted.
+    pub open_from: Option<i64>,
+    /// Blocks, then the marker.
+    pub records: Vec<Vec<u8>>,
+}
+
+/// An output's part of a commit.
+pub(super) struct OutputCopy {
+    pub place: Place,
+    /// As that of a shard.
+    pub open_from: Option<i64>,
+    pub records: Vec<Stored>,
+}
+
 /// What is to be written once more.
 #[derive(Default)]
 pub(super) struct Copies {
     /// The newest commit.
     pub of: Option<Token>,
-    /// By shard, with the last stable offset behind which they go: blocks, then the marker.
-    pub parts: Vec<(u16, i64, Token, Vec<Vec<u8>>)>,
-    /// Of outputs, with the same.
-    pub records: Vec<(Place, i64, Vec<Stored>)>,
+    pub parts: Vec<ShardCopy>,
+    pub records: Vec<OutputCopy>,
     /// What the group does not know yet, by shard: the offset behind a marker that has ended.
     pub known: Vec<(u16, i64, Token)>,
 }
@@ -36,7 +52,7 @@ impl Session {
     /// Commits them, by a producer that has just taken its id. `false` where what they are copies of does not hang after all.
     pub(super) fn copy(&self, open: &Open<'_>, copies: &Copies, producer: &Transactions, term: u64) -> Result<bool> {
         let (topic, id) = (self.state_topic(), producer.id());
-        for (shard, _, token, records) in &copies.parts {
+        for ShardCopy { shard, token, records, .. } in &copies.parts {
             tracing::warn!(%token, shard, "copying a commit that the brokers have lost sight of (KAFKA-20734)");
             for (left, value) in (0..records.len()).rev().zip(records) {
                 let tag = if left == 0 { Transactions::tag_of(*shard) } else { Transactions::NO_TAG };
@@ -45,8 +61,13 @@ impl Session {
                 producer.add(&record, Some(i32::from(*shard)), tag)?;
             }
         }
-        for ((topic, partition), from, records) in &copies.records {
-            tracing::warn!(topic, partition, from, "copying records that the brokers have lost sight of (KAFKA-20734)");
+        for OutputCopy { place: (topic, partition), records, .. } in &copies.records {
+            tracing::warn!(
+                topic,
+                partition,
+                records = records.len(),
+                "copying records that the brokers have lost sight of (KAFKA-20734)"
+            );
             for record in records {
                 producer.add(&record.outgoing(topic), Some(*partition), Transactions::NO_TAG)?;
             }
@@ -57,7 +78,7 @@ impl Session {
             return Ok(false);
         }
         let mut offsets = Vec::new();
-        for (shard, _, token, _) in &copies.parts {
+        for ShardCopy { shard, token, .. } in &copies.parts {
             let behind = placed.of_marker(*shard)? + 1;
             offsets.push(GroupOffset::new(&topic, i32::from(*shard), behind, token.to_string())?);
         }
@@ -76,10 +97,13 @@ impl Session {
     /// Whether all that was copied has not ended yet.
     fn still_hangs(&self, open: &Open<'_>, copies: &Copies) -> Result<bool> {
         let stable = self.offsets(self.stable()?, Offset::End)?;
-        let mut hangs = copies.parts.iter().all(|(shard, from, ..)| stable[usize::from(*shard)] == *from);
-        for ((topic, partition), from, _) in &copies.records {
-            let stable = self.ends_of(topic, self.stable()?)?;
-            hangs &= usize::try_from(*partition).ok().and_then(|at| stable.get(at)) == Some(from);
+        let is_open = |part: &ShardCopy| part.open_from.is_none_or(|from| stable[usize::from(part.shard)] == from);
+        let mut hangs = copies.parts.iter().all(is_open);
+        for OutputCopy { place: (topic, partition), open_from, .. } in &copies.records {
+            if open_from.is_some() {
+                let [stable] = self.bounds_of(topic, [(self.stable()?, Offset::End)])?.unwrap_or_default();
+                hangs &= usize::try_from(*partition).ok().and_then(|at| stable.get(at).copied()) == *open_from;
+            }
         }
         Ok(hangs && (!open.group || self.stable_tokens(self.stable()?, true)?.is_none()))
     }

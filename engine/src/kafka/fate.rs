@@ -52,6 +52,8 @@ pub(super) enum Part {
     Copied,
     /// Blocks, and the marker.
     Open(Vec<Vec<u8>>),
+    /// The same, which an abort has taken along, though other parts are committed.
+    Lost(Vec<Vec<u8>>),
     /// Something is missing, or it is somebody else's.
     Unclear,
 }
@@ -117,7 +119,8 @@ impl Tails<'_> {
         for found in self.markers().filter(|found| found.marker.token.epoch > known) {
             attempts.entry(found.marker.token.to_string()).or_default().push(found);
         }
-        attempts.retain(|_, found| !found.iter().any(Found::is_aborted));
+        // What is seen is committed; an abort of the next transaction may have taken other parts along, whose end was lost.
+        attempts.retain(|_, found| found.iter().any(Found::is_seen) || !found.iter().any(Found::is_aborted));
         let is_seen = attempts.values().flatten().any(Found::is_seen);
         let mut attempts = attempts.into_values();
         let parts = match (attempts.next(), attempts.next()) {
@@ -152,11 +155,12 @@ impl Tails<'_> {
         let Some(at) = tail.records.iter().rposition(|record| marker(record).is_some()) else { return Part::Unclear };
         let last = &tail.records[at];
         let (Some(marker), Some(value)) = (marker(last), &last.value) else { return Part::Unclear };
-        if last.offset < tail.stable {
+        if tail.seen.contains(&last.offset) {
             return Part::Ended;
         }
+        let is_open = last.offset >= tail.stable;
         if self.is_copy(last) {
-            return Part::Copied;
+            return if is_open { Part::Copied } else { Part::Unclear };
         }
         // Of an earlier commit, which would go with it.
         let is_earlier = |record: &Stored| {
@@ -177,7 +181,35 @@ impl Tails<'_> {
             return Part::Unclear;
         }
         let blocks = tail.records[first..at].iter().filter_map(|record| record.value.clone());
-        Part::Open(blocks.chain([value.clone()]).collect())
+        let records = blocks.chain([value.clone()]).collect();
+        if is_open { Part::Open(records) } else { Part::Lost(records) }
+    }
+
+    /// Whether a shard lacks what the group says is its last commit.
+    pub fn is_lost(&self, shard: u16, behind: i64) -> bool {
+        let Some(tail) = self.shards.get(&shard) else { return false };
+        let is_there = tail.records.iter().any(|record| record.offset == behind - 1);
+        is_there && behind <= tail.stable && !tail.seen.contains(&(behind - 1))
+    }
+
+    /// Whether everything is there that the group knows, and nothing else.
+    pub fn is_whole(&self) -> bool {
+        let is_there = |(shard, known): (u16, &Option<(Token, i64)>)| {
+            let Some((_, behind)) = known else { return true };
+            self.shards.get(&shard).is_some_and(|tail| tail.seen.contains(&(behind - 1)))
+        };
+        (0u16..).zip(self.committed).all(is_there) && self.owners().is_empty()
+    }
+
+    /// Where the blocks begin, by shard, of what is lost.
+    pub fn lost(&self) -> BTreeMap<u16, i64> {
+        let known = (0u16..).zip(self.committed).filter_map(|(shard, known)| Some((shard, known.as_ref()?.1)));
+        let blocks = |(shard, behind): (u16, i64)| {
+            let marker =
+                self.shards[&shard].records.iter().find(|record| record.offset == behind - 1).and_then(marker_of)?;
+            Some((shard, behind - 1 - i64::from(marker.blocks)))
+        };
+        known.filter(|(shard, behind)| self.is_lost(*shard, *behind)).filter_map(blocks).collect()
     }
 
     /// Where the records of a commit are, and those of commits before it: apart, and together. `None` where it does not say.

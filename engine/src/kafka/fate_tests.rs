@@ -139,7 +139,8 @@ fn a_whole_part_of_a_commit_is_copied_once() {
     let whole = [(WRITER, block(1)), (WRITER, block(2)), (WRITER, marker(&one, &[3], &blocks))];
     let Part::Open(records) = part(&whole, 0) else { panic!("{:?}", part(&whole, 0)) };
     assert_eq!(records, whole.clone().map(|(_, value)| value));
-    assert!(matches!(part(&whole, 3), Part::Ended));
+    // It was aborted, with another transaction, though the group knows it.
+    assert!(matches!(part(&whole, 3), Part::Lost(records) if records.len() == 3));
     // An attempt that was aborted hangs before it.
     let before = [&[(WRITER, block(3)), (WRITER, marker(&token(7, "zero"), &[3], &[block(3)]))][..], &whole].concat();
     assert!(matches!(part(&before, 0), Part::Open(records) if records.len() == 3));
@@ -148,6 +149,30 @@ fn a_whole_part_of_a_commit_is_copied_once() {
     assert!(matches!(part(&copied, 0), Part::Copied));
     // One that the group does not know is not committed.
     assert!(matches!(part_known(&copied, 0, 3), Part::Open(records) if records.len() == 3));
+}
+
+#[test]
+fn a_part_is_lost_where_the_group_knows_it_and_nobody_sees_it() {
+    let (one, two) = (token(7, "one"), token(8, "two"));
+    let committed = vec![Some((one.clone(), 11))];
+    let markers = [(WRITER, marker(&one, &[0], &[])), (WRITER, marker(&two, &[0], &[]))];
+    let told = |stable, seen: &[usize]| {
+        let shards = BTreeMap::from([(0, tail(&markers, stable, seen))]);
+        let tails = Tails { committed: &committed, group_is_open: false, copies: COPIES, shards };
+        (tails.is_lost(0, 11), tails.part(0, &one))
+    };
+    assert!(matches!(told(2, &[]), (true, Part::Lost(records)) if records.len() == 1));
+    assert!(matches!(told(2, &[0]), (false, Part::Ended)));
+    assert!(matches!(told(0, &[]), (false, Part::Open(_))));
+}
+
+#[test]
+fn what_is_seen_of_a_commit_is_committed_though_other_parts_were_aborted() {
+    let next = token(7, "one");
+    let both = marker(&next, &[0, 1], &[]);
+    let (whole, aborted) = (std::slice::from_ref(&both), &[][..]);
+    assert_eq!(fate(false, [(whole, 1, &[0]), (whole, 1, aborted)]), Fate::Done(next));
+    assert_eq!(fate(false, [(whole, 1, aborted), (whole, 1, aborted)]), Fate::Undone);
 }
 
 #[test]

@@ -8,18 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
-
 use super::asking::Committed;
-use super::copies::Copies;
-use super::fate::{Fate, Part, Tail, Tails};
 use super::ffi::GroupOffset;
-use super::marker::Token;
+use super::judgement::{Held, Judgement, Unclear};
 use super::opening::Taking;
 use super::session::Session;
-use super::tails::Stored;
 use super::transactions::Transactions;
-use super::written::{Outputs, Span};
 use crate::run::Control;
 use crate::sink::Outgoing;
 use crate::{Result, clock};
@@ -34,6 +28,15 @@ pub(super) const STILL: Duration = Duration::from_secs(2);
 /// A partition of an output.
 pub(super) type Place = (String, i32);
 
+/// An output that is open.
+struct Noted {
+    /// From there on.
+    stable: i64,
+    /// Since when that is so.
+    since: Instant,
+    first: Instant,
+}
+
 /// What this opening has done about it.
 #[derive(Default)]
 pub(super) struct Healing {
@@ -42,10 +45,11 @@ pub(super) struct Healing {
     pub owners: BTreeSet<String>,
     /// Outputs that were looked after: those where the job's own records hung, with the offset from which on they did.
     done: BTreeMap<Place, Option<i64>>,
-    /// Those that are open: from where on, and since when that is so.
-    open: BTreeMap<Place, (i64, Instant)>,
-    /// The job's own records hang in one.
-    hangs: bool,
+    /// Those that are open.
+    open: BTreeMap<Place, Noted>,
+    /// Outputs that were open when nothing else was any more, and nobody could write for the job. Those that open later are
+    /// others'.
+    suspects: Option<BTreeSet<Place>>,
     /// Nothing but outputs was open at the last look.
     pub only_outputs: bool,
 }
@@ -55,11 +59,12 @@ impl Healing {
     /// go.
     pub fn notes(&mut self, place: &Place, stable: i64) -> bool {
         let now = clock::now();
-        let (from, since) = self.open.entry(place.clone()).or_insert((stable, now));
-        if *from != stable {
-            (*from, *since) = (stable, now);
+        let noted = self.open.entry(place.clone()).or_insert(Noted { stable, since: now, first: now });
+        if noted.stable != stable {
+            (noted.stable, noted.since) = (stable, now);
         }
-        !self.is_done(place, stable)
+        let is_suspect = self.suspects.as_ref().is_none_or(|suspects| suspects.contains(place));
+        is_suspect && !self.is_done(place, stable)
     }
 
     /// What was done about outputs.
@@ -74,12 +79,12 @@ impl Healing {
     }
 
     fn is_still(&self, place: &Place) -> bool {
-        self.open.get(place).is_some_and(|(_, since)| clock::now() - *since >= STILL)
+        self.open.get(place).is_some_and(|noted| clock::now() - noted.since >= STILL)
     }
 
-    /// Whether what is open in outputs is others', as far as it can be told.
-    pub fn is_others(&self, began: Instant) -> bool {
-        self.only_outputs && !self.hangs && clock::now() - began >= OTHERS
+    /// Whether others have had their time.
+    fn is_long(&self, place: &Place) -> bool {
+        self.open.get(place).is_some_and(|noted| clock::now() - noted.first >= OTHERS)
     }
 
     /// Whether nothing more is to be done about it.
@@ -100,32 +105,6 @@ pub(super) struct Open<'a> {
     pub writers: BTreeSet<String>,
 }
 
-/// What an output that is open may have of the job's.
-enum Held {
-    /// The records of the last commit there, from the first one that is open on.
-    Hung(Span),
-    /// None that is committed, but an attempt's may be.
-    Attempt,
-    /// Somebody else's records hide it.
-    Hidden,
-    /// Versions before have not said where their records are.
-    Untold,
-}
-
-/// What is to be done about what is open.
-struct Judgement {
-    copies: Copies,
-    outputs: BTreeMap<Place, Held>,
-}
-
-impl Judgement {
-    /// The outputs where something is to be ended.
-    fn ended(&self) -> Vec<&Place> {
-        let is_ended = |(_, held): &(&Place, &Held)| matches!(held, Held::Hung(_) | Held::Attempt);
-        self.outputs.iter().filter(is_ended).map(|(place, _)| place).collect()
-    }
-}
-
 impl Session {
     /// Ends what hangs: its writers' coordinator has ended all that it knows of. What is waited for until that shows, or
     /// because it cannot be done.
@@ -140,13 +119,18 @@ impl Session {
         if taking.healing.attempts >= ATTEMPTS || is_unknown || open.writers.contains(&id) {
             return Ok(what);
         }
+        let only_outputs = taking.healing.only_outputs;
+        if only_outputs {
+            taking.healing.suspects.get_or_insert_with(|| open.outputs.keys().cloned().collect());
+        }
+        let is_long = open.outputs.keys().all(|place| taking.healing.is_long(place));
         let is_still = |place: &Place| taking.healing.is_still(place);
-        if taking.healing.only_outputs && !open.outputs.keys().any(is_still) {
+        if only_outputs && !is_long && !open.outputs.keys().any(is_still) {
             return Ok(what);
         }
         // Whoever was at copying is fenced, too, and what it has not committed is aborted, before anything is judged.
         let copier = self.producer(&id, control)?;
-        let tails = self.tails(open, &id)?;
+        let tails = self.tails(open, &id, true)?;
         let owners = tails.owners();
         if !owners.is_subset(&open.writers) {
             // They are fenced first, as all others were.
@@ -155,24 +139,36 @@ impl Session {
         }
         let mut judged = match self.judge(open, &tails)? {
             Ok(judged) => judged,
-            Err(unclear) => return Ok(format!("{what}, with {unclear}")),
+            Err(Unclear::State(_)) if only_outputs && is_long => {
+                // Reading the log tells more.
+                let outputs = open.outputs.keys().map(|place| (place.clone(), Held::Untold)).collect();
+                taking.healing.remember(outputs, &open.outputs);
+                return Ok(what);
+            }
+            Err(Unclear::State(unclear) | Unclear::Outputs(unclear)) => return Ok(format!("{what}, with {unclear}")),
         };
         for (place, held) in &mut judged.outputs {
             if matches!(held, Held::Attempt) && !taking.healing.is_still(place) {
                 *held = Held::Hidden;
             }
         }
-        let hung = |held: &Held| matches!(held, Held::Hung(_));
-        taking.healing.hangs = judged.outputs.values().any(hung);
-        let is_hidden = judged.outputs.values().any(|held| matches!(held, Held::Hidden));
-        if is_hidden && clock::now() - taking.began < OTHERS {
+        if !is_long && judged.outputs.values().any(|held| matches!(held, Held::Hidden)) {
             return Ok(what);
         }
-        taking.healing.attempts += usize::from(taking.healing.hangs || !taking.healing.only_outputs);
+        taking.healing.attempts += usize::from(judged.lacks() || !only_outputs);
         if !judged.copies.is_empty() && !self.copy(open, &judged.copies, &copier, taking.term)? {
             return Ok(what);
         }
+        if !open.is_over() {
+            self.end(open, judged, taking, control)?;
+        }
+        Ok(what)
+    }
+
+    /// Ends what is open, once what is to stay of it is copied.
+    fn end(&self, open: &Open<'_>, judged: Judgement, taking: &mut Taking<'_>, control: &Control) -> Result<()> {
         if open.group || !open.shards.is_empty() || !judged.copies.is_empty() {
+            let what = open.describe(self);
             tracing::warn!("ending {what}: the brokers have lost sight of it (KAFKA-20734)");
         }
         for writer in &open.writers {
@@ -185,124 +181,28 @@ impl Session {
             }
         }
         taking.healing.remember(judged.outputs, &open.outputs);
-        Ok(what)
+        Ok(())
+    }
+
+    /// Whether all that is committed can be read, where nothing is open any more. It may not: the next transaction of the same
+    /// producer may have begun in an output before anybody noticed that the end of the last one is missing there, and been
+    /// aborted.
+    pub(super) fn is_kept(&self, open: &Open<'_>) -> Result<bool> {
+        let copies = self.copies_id();
+        // An attempt that was aborted may be large, and is of no interest where all else is as it should be.
+        let seen = self.tails(open, &copies, false)?;
+        let tails = if seen.is_whole() { seen } else { self.tails(open, &copies, true)? };
+        Ok(match self.judge(open, &tails)? {
+            Ok(judged) => !judged.lacks(),
+            // Reading the log says what is wrong with it.
+            Err(Unclear::State(_)) => true,
+            Err(Unclear::Outputs(_)) => false,
+        })
     }
 
     /// The transactional id of copies. No instance has it, since their names are not empty.
     fn copies_id(&self) -> String {
         format!("{}//copies", self.job)
-    }
-
-    /// Reads the changelog where it may lack an end.
-    fn tails<'a>(&self, open: &Open<'a>, copies: &'a str) -> Result<Tails<'a>> {
-        let topic = self.state_topic();
-        let lows = self.offsets(self.anybody()?, Offset::Beginning)?;
-        let stable = self.offsets(self.stable()?, Offset::End)?;
-        let ends = self.offsets(self.anybody()?, Offset::End)?;
-        let mut places = BTreeMap::new();
-        for (at, committed) in open.committed.iter().enumerate() {
-            // The offset is that behind the marker.
-            if let (Some((_, behind)), Ok(shard)) = (committed, i32::try_from(at)) {
-                places.insert(shard, ((behind - 1).min(stable[at]).max(lows[at]), ends[at]));
-            }
-        }
-        let seen = self.read_tails(self.stable()?, &topic, &places, usize::MAX)?;
-        let all = self.read_tails(self.anybody()?, &topic, &places, usize::MAX)?;
-        let mut shards = BTreeMap::new();
-        for (shard, records) in all {
-            let seen = seen.get(&shard).into_iter().flatten().map(|record| record.offset).collect();
-            if let Ok(shard) = u16::try_from(shard) {
-                shards.insert(shard, Tail { stable: stable[usize::from(shard)], records, seen });
-            }
-        }
-        Ok(Tails { committed: open.committed, group_is_open: open.group, copies, shards })
-    }
-
-    /// What has to be written once more before what hangs is aborted, and what outputs have; why that is not clear, where it
-    /// is not.
-    fn judge(&self, open: &Open<'_>, tails: &Tails<'_>) -> Result<Result<Judgement, String>> {
-        let done = match tails.fate() {
-            Fate::Undone => None,
-            Fate::Done(token) => Some(token),
-            // Where nobody has seen any of it, it may become either. It is whole, so it becomes what it was meant to be.
-            Fate::Whole(token) => match tails.outputs(&token) {
-                Some((own, _)) => self.is_seen(open, &own)?.unwrap_or(true).then_some(token),
-                None => return Ok(Err(format!("commit {} that does not say what it has written", token.epoch))),
-            },
-            Fate::Unclear(unclear) => return Ok(Err(unclear)),
-        };
-        let newest = done.as_ref().or_else(|| tails.newest());
-        let mut copies = Copies { of: newest.cloned(), ..Copies::default() };
-        let places = done.as_ref().map(|token| tails.places(token)).unwrap_or_default();
-        for (shard, known) in (0u16..).zip(open.committed) {
-            let Some((known, behind)) = known else { continue };
-            let token = done.as_ref().filter(|_| places.contains_key(&shard)).unwrap_or(known);
-            let stable = tails.shards.get(&shard).map_or(0, |tail| tail.stable);
-            if token == known && *behind <= stable {
-                continue;
-            }
-            match tails.part(shard, token) {
-                Part::Open(records) => copies.parts.push((shard, stable, token.clone(), records)),
-                Part::Ended if token != known => copies.known.push((shard, places[&shard] + 1, token.clone())),
-                Part::Ended | Part::Copied => {}
-                Part::Unclear => return Ok(Err(format!("a part of commit {} that is missing", token.epoch))),
-            }
-        }
-        let outputs = held(open, newest, tails);
-        let hung = outputs.iter().filter_map(|(place, held)| match held {
-            Held::Hung(span) => Some((place, *span)),
-            Held::Attempt | Held::Hidden | Held::Untold => None,
-        });
-        let are_copied = match newest {
-            Some(token) if !open.outputs.is_empty() => self.are_copied(token)?,
-            _ => false,
-        };
-        for (place, span) in hung.filter(|_| !are_copied) {
-            let Some(records) = self.read_span(place, &span)? else {
-                return Ok(Err(format!("others' records on {} [{}]", place.0, place.1)));
-            };
-            copies.records.push((place.clone(), open.outputs[place], records));
-        }
-        Ok(Ok(Judgement { copies, outputs }))
-    }
-
-    /// Whether readers of what is committed see records of a commit in outputs; `None` where nothing tells.
-    fn is_seen(&self, open: &Open<'_>, own: &Outputs) -> Result<Option<bool>> {
-        let mut seen = None;
-        for (topic, spans) in own.topics() {
-            for (partition, span) in spans.iter().filter(|(_, span)| span.is_known()) {
-                let stable = open.outputs.get(&(topic.clone(), *partition));
-                if stable.is_some_and(|stable| span.last >= *stable) {
-                    continue;
-                }
-                let place = BTreeMap::from([(*partition, (span.last, span.last + 1))]);
-                let is_there = |asker| -> Result<bool> {
-                    let read = self.read_tails(asker, topic, &place, 1)?;
-                    Ok(read.values().flatten().any(|record| record.offset == span.last))
-                };
-                if is_there(self.stable()?)? {
-                    return Ok(Some(true));
-                }
-                // Else it may have been deleted, or compacted.
-                if is_there(self.anybody()?)? {
-                    seen = Some(false);
-                }
-            }
-        }
-        Ok(seen)
-    }
-
-    /// The records of a span; `None` where others' may be among them.
-    fn read_span(&self, (topic, partition): &Place, span: &Span) -> Result<Option<Vec<Stored>>> {
-        if !span.is_dense() {
-            return Ok(None);
-        }
-        let place = BTreeMap::from([(*partition, (span.first, span.last + 1))]);
-        let most = usize::try_from(span.records).unwrap_or_default();
-        let read = self.read_tails(self.anybody()?, topic, &place, most)?;
-        let records: Vec<Stored> = read.into_values().flatten().collect();
-        let is_all = records.len() == most && records.last().is_some_and(|record| record.offset == span.last);
-        Ok(is_all.then_some(records))
     }
 
     /// Aborts a transaction of the producer that has all that is open: nobody who reads what is committed sees that.
@@ -336,24 +236,17 @@ impl Session {
     }
 }
 
-/// What the outputs that are open have of the job's.
-fn held(open: &Open<'_>, newest: Option<&Token>, tails: &Tails<'_>) -> BTreeMap<Place, Held> {
-    let outputs = newest.and_then(|token| tails.outputs(token)).map(|(_, all)| all);
-    let of = |(place, stable): (&Place, &i64)| {
-        let held = match outputs.as_ref().map(|outputs| outputs.of(&place.0, place.1)) {
-            None => Held::Untold,
-            Some(Some(span)) if span.first == *stable => Held::Hung(*span),
-            Some(Some(span)) if !span.is_known() || span.last >= *stable => Held::Hidden,
-            Some(_) => Held::Attempt,
-        };
-        (place.clone(), held)
-    };
-    open.outputs.iter().map(of).collect()
-}
-
 impl Open<'_> {
+    /// Whether there is nothing any more.
+    pub(super) fn is_over(&self) -> bool {
+        !self.group && self.shards.is_empty() && self.outputs.is_empty()
+    }
+
     /// What is open, in words.
     pub(super) fn describe(&self, session: &Session) -> String {
+        if self.is_over() {
+            return "a part of the last commit that cannot be read".to_owned();
+        }
         let mut places = Vec::new();
         if !self.shards.is_empty() {
             places.push(format!("{} {:?}", session.state_topic(), self.shards));

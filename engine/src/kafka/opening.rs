@@ -150,10 +150,10 @@ impl Session {
         shards.retain(|shard| ends[usize::from(*shard)] < true_ends[usize::from(*shard)]);
         let outputs = self.open_outputs(&before, &mut taking.healing)?;
         taking.healing.only_outputs = committed.is_some() && shards.is_empty();
-        if taking.healing.only_outputs && (outputs.is_empty() || taking.healing.is_others(taking.began)) {
+        let mut open = Open { committed: &before, group: committed.is_none(), shards, outputs, writers };
+        if open.is_over() && (taking.fresh || self.is_kept(&open)?) {
             return Ok(Ok(Found { term: taking.term, tokens: tokens_of(before), ends }));
         }
-        let mut open = Open { committed: &before, group: committed.is_none(), shards, outputs, writers };
         if open.writers.iter().all(|writer| taking.fenced.contains(writer)) {
             // What was open before its writer was fenced, and is now: its coordinator has ended all that it knows of.
             let hangs =
@@ -173,15 +173,9 @@ impl Session {
             return Ok(open);
         }
         for topic in &self.outputs {
-            let ends = self.ends_of(topic, self.anybody()?);
-            let (ends, stable) = match (ends, self.ends_of(topic, self.stable()?)) {
-                (Ok(ends), Ok(stable)) => (ends, stable),
-                // It may have been deleted. Whoever writes to it makes it, or says what is wrong.
-                (Err(error), _) | (_, Err(error)) => {
-                    tracing::debug!(%error, "not looked after");
-                    continue;
-                }
-            };
+            let asked = [(self.anybody()?, Offset::End), (self.stable()?, Offset::End)];
+            // Where it was deleted, whoever writes to it makes it, or says what is wrong.
+            let Some([ends, stable]) = self.bounds_of(topic, asked)? else { continue };
             for (partition, (stable, end)) in (0..).zip(stable.into_iter().zip(ends)) {
                 let place = (topic.clone(), partition);
                 if stable < end && healing.notes(&place, stable) {

@@ -12,7 +12,10 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::asking::Asker;
+use super::errors::topic_error;
+use super::fate::{Tail, Tails};
 use super::ffi::high_watermark;
+use super::healing::Open;
 use super::session::Session;
 use crate::format::Header;
 use crate::sink::Outgoing;
@@ -57,11 +60,53 @@ impl Stored {
 }
 
 impl Session {
-    /// Reads partitions of a topic, each from an offset to where it ends for `asker`, or `most` records of it. The second number
-    /// is an offset that the partition is known to have: a leader that has not heard of it is not believed.
+    /// Reads the changelog where it may lack an end: each shard from the last marker on that the group knows. What is not
+    /// committed `is_included`, or left out.
     ///
     /// # Errors
-    /// `Unavailable` where they are not read in time.
+    /// As [`read_tails`](Self::read_tails).
+    pub(super) fn tails<'a>(&self, open: &Open<'a>, copies: &'a str, is_included: bool) -> Result<Tails<'a>> {
+        let topic = self.state_topic();
+        let lows = self.offsets(self.anybody()?, Offset::Beginning)?;
+        let stable = self.offsets(self.stable()?, Offset::End)?;
+        let ends = self.offsets(self.anybody()?, Offset::End)?;
+        let mut places = BTreeMap::new();
+        for (at, committed) in open.committed.iter().enumerate() {
+            // The offset is that behind the marker.
+            if let (Some((_, behind)), Ok(shard)) = (committed, i32::try_from(at)) {
+                places.insert(shard, ((behind - 1).min(stable[at]).max(lows[at]), ends[at]));
+            }
+        }
+        let mut seen = self.read_tails(self.stable()?, &topic, &places, usize::MAX)?;
+        let all =
+            if is_included { self.read_tails(self.anybody()?, &topic, &places, usize::MAX)? } else { seen.clone() };
+        let mut shards = BTreeMap::new();
+        for (partition, records) in all {
+            let seen = seen.remove(&partition).into_iter().flatten().map(|record| record.offset).collect();
+            if let Ok(shard) = u16::try_from(partition) {
+                shards.insert(shard, Tail { stable: stable[usize::from(shard)], records, seen });
+            }
+        }
+        let mut tails = Tails { committed: open.committed, group_is_open: open.group, copies, shards };
+        let lost = tails.lost();
+        let place = |(shard, from): (&u16, &i64)| {
+            let at = usize::from(*shard);
+            (i32::from(*shard), ((*from).max(lows[at]), ends[at]))
+        };
+        let places: BTreeMap<i32, (i64, i64)> = lost.iter().map(place).collect();
+        for (partition, records) in self.read_tails(self.anybody()?, &topic, &places, usize::MAX)? {
+            if let Some(tail) = u16::try_from(partition).ok().and_then(|shard| tails.shards.get_mut(&shard)) {
+                tail.records = records;
+            }
+        }
+        Ok(tails)
+    }
+
+    /// Reads partitions of a topic, each from an offset to another, or `most` records of it, as far as `asker` sees them. A
+    /// leader that has not heard of that offset is not believed.
+    ///
+    /// # Errors
+    /// `Unavailable` where they are not read in time; `Config` where the client may not read them.
     pub(super) fn read_tails(
         &self,
         asker: &Asker,
@@ -69,6 +114,9 @@ impl Session {
         places: &BTreeMap<i32, (i64, i64)>,
         most: usize,
     ) -> Result<BTreeMap<i32, Vec<Stored>>> {
+        if places.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let failed = |what: String| Error::unavailable(format!("Kafka does not give the end of {topic}: {what}"));
         let name = CString::new(topic).map_err(|_| Error::bug("a topic's name has a zero in it"))?;
         let mut list = TopicPartitionList::with_capacity(places.len());
@@ -84,18 +132,19 @@ impl Session {
         while !left.is_empty() && fault.is_none() && clock::now() < deadline {
             match asker.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
+                    let until = places.get(&message.partition()).map_or(0, |(_, until)| *until);
                     let tail = tails.entry(message.partition()).or_default();
-                    if tail.len() < most {
+                    if tail.len() < most && message.offset() < until {
                         tail.push(Stored::of(&message));
                         deadline = clock::now() + READ_MAX;
                     }
-                    if tail.len() == most {
+                    if tail.len() == most || message.offset() + 1 >= until {
                         left.remove(&message.partition());
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    let has = places.get(&partition).map_or(0, |(_, has)| *has);
-                    if high_watermark(asker, &name, partition).is_some_and(|end| end >= has) {
+                    let until = places.get(&partition).map_or(0, |(_, until)| *until);
+                    if high_watermark(asker, &name, partition).is_some_and(|end| end >= until) {
                         left.remove(&partition);
                     }
                 }
@@ -105,6 +154,9 @@ impl Session {
         }
         asker.unassign().map_err(|error| Error::bug("librdkafka does not unassign").caused_by(error))?;
         match fault {
+            Some(error) if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) => {
+                Err(topic_error(Code::TopicAuthorizationFailed, topic, self.kafka.brokers()))
+            }
             Some(error) => Err(failed(error.to_string())),
             None if left.is_empty() => Ok(tails),
             None => Err(failed(format!("partitions {left:?}"))),

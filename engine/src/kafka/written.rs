@@ -32,11 +32,6 @@ impl Span {
         self.first >= 0
     }
 
-    /// No other producer's records are among them.
-    pub fn is_dense(&self) -> bool {
-        self.is_known() && self.last - self.first + 1 == self.records
-    }
-
     fn add(&mut self, offset: i64) {
         // An offset that is not known stays the first.
         (self.first, self.last) = (self.first.min(offset), self.last.max(offset));
@@ -123,8 +118,7 @@ mod tests {
         assert_eq!(text, r#"{"b":{"0":[3,3,1],"2":[7,10,3]},"d":{"0":[-1,5,2]}}"#);
         assert_eq!(serde_json::from_str::<Outputs>(&text).unwrap(), outputs);
         let of = |topic, partition| *outputs.of(topic, partition).unwrap();
-        assert!(of("b", 0).is_dense());
-        assert!(of("b", 2).is_known() && !of("b", 2).is_dense(), "somebody else's is between them");
+        assert!(of("b", 2).is_known());
         assert!(!of("d", 0).is_known());
         assert_eq!(written.take(|_| "none"), Outputs::default());
     }
