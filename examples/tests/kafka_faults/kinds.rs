@@ -26,6 +26,8 @@ pub enum Kind {
     /// kill -9 of the broker while it commits: it has said that it will, and has yet to tell the partitions. Kafka 4.1 to 4.4
     /// forget to tell those that have no leader yet at the next start (KAFKA-20734).
     BrokerKillInCommit,
+    /// The same when the job knows that it will, and has begun the next transaction.
+    BrokerKillAfterCommit,
     BrokerPause,
     /// Nothing passes between job and broker for a while.
     Silence,
@@ -53,13 +55,14 @@ pub enum Kind {
     ShorteningCut,
 }
 
-pub const KINDS: [Kind; 21] = [
+pub const KINDS: [Kind; 22] = [
     Kind::Kill,
     Kind::Takeover,
     Kind::Freeze,
     Kind::FreezeInCommit,
     Kind::BrokerKill,
     Kind::BrokerKillInCommit,
+    Kind::BrokerKillAfterCommit,
     Kind::BrokerPause,
     Kind::Silence,
     Kind::Cut,
@@ -110,7 +113,8 @@ impl Kind {
                 campaign.wait(time);
                 campaign.cluster.broker.dev("start");
             }
-            Self::BrokerKillInCommit => kill_broker_in_commit(campaign)?,
+            Self::BrokerKillInCommit => kill_broker_in_commit(campaign, Act::CutAfter)?,
+            Self::BrokerKillAfterCommit => kill_broker_in_commit(campaign, Act::Watch)?,
             Self::BrokerPause => {
                 campaign.cluster.broker.dev("pause");
                 let time = campaign.within(15_000);
@@ -160,9 +164,9 @@ fn kill(campaign: &mut Campaign) {
     campaign.instances[active].start();
 }
 
-fn kill_broker_in_commit(campaign: &mut Campaign) -> Result<(), String> {
+fn kill_broker_in_commit(campaign: &mut Campaign, answer: Act) -> Result<(), String> {
     // It tells them within milliseconds.
-    cut_after_commit(campaign)?;
+    await_commit(campaign, answer)?;
     campaign.cluster.kill_broker();
     let time = campaign.within(3_000);
     campaign.wait(time);
@@ -192,14 +196,14 @@ fn freeze(campaign: &mut Campaign) {
 }
 
 fn freeze_in_commit(campaign: &mut Campaign) -> Result<(), String> {
-    cut_after_commit(campaign)?;
+    await_commit(campaign, Act::CutAfter)?;
     freeze(campaign);
     Ok(())
 }
 
-/// Cuts the connection behind the next EndTxn, and returns at once: `trap` looks now and then only.
-fn cut_after_commit(campaign: &Campaign) -> Result<(), String> {
-    let rule = Rule { api: END_TXN, client: None, act: Act::CutAfter };
+/// Does something to the answer to the next EndTxn, and returns at once: `trap` looks now and then only.
+fn await_commit(campaign: &Campaign, act: Act) -> Result<(), String> {
+    let rule = Rule { api: END_TXN, client: None, act };
     let is_done = campaign.cluster.proxy.arm(rule).is_done(COMES);
     is_done.then_some(()).ok_or_else(|| format!("waited {COMES:?} for EndTxn"))
 }

@@ -19,6 +19,8 @@ pub enum Act {
     CutBefore,
     /// It reaches the broker, whose response is lost with the connection.
     CutAfter,
+    /// Nothing: both pass.
+    Watch,
     /// The client's side is cut at once. The request reaches the broker this much later, or when it is let go, by the
     /// connection that it came by.
     Late(Duration),
@@ -40,7 +42,7 @@ pub enum Stage {
     Armed,
     /// It came, and waits or is on its way.
     Hit,
-    /// All is done. With the broker's response, which the client did not get; none where it was not asked, or is gone.
+    /// All is done. With the broker's response, if it was waited for; none where it was not asked, or is gone.
     Done(Option<Vec<u8>>),
 }
 
@@ -213,8 +215,8 @@ struct Connection {
     client: TcpStream,
     broker: TcpStream,
     shared: Arc<Shared>,
-    /// Once the client gets no more: the request whose response is waited for.
-    muted: Mutex<Option<(i32, Arc<Trap>)>>,
+    /// The request whose response is waited for.
+    awaited: Mutex<Option<(i32, Arc<Trap>)>>,
 }
 
 impl Connection {
@@ -222,7 +224,7 @@ impl Connection {
         for stream in [&client, &broker] {
             stream.set_nodelay(true).ok();
         }
-        let connection = Arc::new(Self { client, broker, shared: Arc::clone(shared), muted: Mutex::default() });
+        let connection = Arc::new(Self { client, broker, shared: Arc::clone(shared), awaited: Mutex::default() });
         let mut all = shared.connections.lock().unwrap();
         all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&connection));
@@ -245,7 +247,7 @@ impl Connection {
 
     fn end(&self) {
         self.cut();
-        if let Some((_, trap)) = self.muted.lock().unwrap().take() {
+        if let Some((_, trap)) = self.awaited.lock().unwrap().take() {
             trap.reach(Stage::Done(None));
         }
     }
@@ -274,12 +276,16 @@ impl Connection {
                     return Ok(());
                 }
                 Act::CutAfter => {
-                    self.mute(&header, &trap);
+                    self.await_of(&header, &trap);
                     self.pass(&header, &frame)?;
                     return self.await_response();
                 }
+                Act::Watch => {
+                    self.await_of(&header, &trap);
+                    self.pass(&header, &frame)?;
+                }
                 Act::Late(time) => {
-                    self.mute(&header, &trap);
+                    self.await_of(&header, &trap);
                     self.client.shutdown(Shutdown::Both).ok();
                     trap.wait_to_go(time);
                     self.pass(&header, &frame)?;
@@ -296,13 +302,13 @@ impl Connection {
         Ok(())
     }
 
-    fn mute(&self, header: &Header, trap: &Arc<Trap>) {
-        *self.muted.lock().unwrap() = Some((header.correlation, Arc::clone(trap)));
+    fn await_of(&self, header: &Header, trap: &Arc<Trap>) {
+        *self.awaited.lock().unwrap() = Some((header.correlation, Arc::clone(trap)));
     }
 
     /// The other thread gets the response and ends the connection; until then it stays open.
     fn await_response(&self) -> io::Result<()> {
-        let trap = self.muted.lock().unwrap().as_ref().map(|(_, trap)| Arc::clone(trap));
+        let trap = self.awaited.lock().unwrap().as_ref().map(|(_, trap)| Arc::clone(trap));
         let limit = Duration::from_secs(60);
         match trap {
             Some(trap) if !trap.is_done(limit) => Err(io::Error::other("no response")),
@@ -315,15 +321,16 @@ impl Connection {
             if !self.shared.is_open() {
                 return Ok(());
             }
-            let mut muted = self.muted.lock().unwrap();
-            match &*muted {
-                None => (&self.client).write_all(&frame)?,
-                Some((awaited, trap)) if correlation(&frame) == Some(*awaited) => {
-                    trap.reach(Stage::Done(Some(frame)));
-                    *muted = None;
+            let mut awaited = self.awaited.lock().unwrap();
+            let passes = awaited.as_ref().is_none_or(|(_, trap)| trap.rule.act == Act::Watch);
+            if passes {
+                (&self.client).write_all(&frame)?;
+            }
+            if let Some((_, trap)) = awaited.take_if(|(number, _)| correlation(&frame) == Some(*number)) {
+                trap.reach(Stage::Done(Some(frame)));
+                if !passes {
                     return Ok(());
                 }
-                Some(_) => {}
             }
         }
         Ok(())
