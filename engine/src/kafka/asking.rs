@@ -66,6 +66,8 @@ impl Session {
         ];
         let mut config = self.kafka.client_config(Role::Consumer, &options)?;
         config.set("isolation.level", isolation);
+        // Leaders know what has ended; a replica nearby may not have heard.
+        config.set("client.rack", "");
         let asker = config.create_with_context(Told::default()).map_err(|error| refused_options(&error))?;
         Ok(place.get_or_init(|| asker))
     }
@@ -153,7 +155,9 @@ impl Session {
         list.add_partition(&lock_topic(&self.job), NOTES);
         let offsets = self.stable()?.committed_offsets(list, ANSWER_TIMEOUT);
         let offsets = offsets.map_err(|error| self.untold().caused_by(error))?;
-        Ok(offsets.elements().first().map(|of| of.metadata().to_owned()).unwrap_or_default())
+        let Some(note) = offsets.elements().into_iter().next() else { return Ok(String::new()) };
+        note.error().map_err(|error| self.untold().caused_by(error))?;
+        Ok(note.metadata().to_owned())
     }
 
     /// Where the partitions of the changelog begin (`Offset::Beginning`) or end (`Offset::End`): for a reader of what is

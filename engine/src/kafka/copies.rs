@@ -1,5 +1,7 @@
 //! Commits once more what is to stay of a commit whose end the brokers have lost sight of, behind what hangs.
 
+use std::collections::BTreeSet;
+
 use rdkafka::Offset;
 
 use super::asking::NOTES;
@@ -38,6 +40,8 @@ pub(super) struct Copies {
     pub of: Option<Token>,
     pub parts: Vec<ShardCopy>,
     pub records: Vec<OutputCopy>,
+    /// Where records of outputs were copied before.
+    pub copied: Copied,
     /// What the group does not know yet, by shard: the offset behind a marker that has ended.
     pub known: Vec<(u16, i64, Token)>,
 }
@@ -87,7 +91,8 @@ impl Session {
         }
         // Says that they were copied, if this process does not live to end what hangs.
         if let (Some(token), false) = (&copies.of, copies.records.is_empty()) {
-            offsets.push(GroupOffset::new(&lock_topic(&self.job), NOTES, 0, note(token))?);
+            let note = copies.copied.note(token, copies.records.iter().map(|copy| &copy.place));
+            offsets.push(GroupOffset::new(&lock_topic(&self.job), NOTES, 0, note)?);
         }
         let committing = self.membership.commit(term)?;
         producer.commit(&offsets, &committing.member)?;
@@ -108,12 +113,69 @@ impl Session {
         Ok(hangs && (!open.group || self.stable_tokens(self.stable()?, true)?.is_none()))
     }
 
-    /// Whether the records of a commit in outputs were copied, as far as they hung.
-    pub(super) fn are_copied(&self, token: &Token) -> Result<bool> {
-        Ok(self.note()? == note(token))
+    /// Where records of a commit in outputs were copied.
+    ///
+    /// # Errors
+    /// As [`note`](Self::note).
+    pub(super) fn copied(&self, token: &Token) -> Result<Copied> {
+        let note = self.note()?;
+        let Some(places) = note.strip_prefix(&note_of(token)) else { return Ok(Copied::default()) };
+        let places: BTreeSet<String> = places.split_whitespace().map(ToOwned::to_owned).collect();
+        Ok(Copied(Some(places).filter(|places| !places.is_empty())))
     }
 }
 
-fn note(token: &Token) -> String {
+/// Brokers take 4,096 bytes beside an offset.
+const NOTE_MAX: usize = 3_500;
+
+fn note_of(token: &Token) -> String {
     format!("copied {token}")
+}
+
+/// Places where records were copied; everywhere if that is none.
+pub(super) struct Copied(Option<BTreeSet<String>>);
+
+impl Default for Copied {
+    fn default() -> Self {
+        Self(Some(BTreeSet::new()))
+    }
+}
+
+impl Copied {
+    pub fn contains(&self, place: &Place) -> bool {
+        self.0.as_ref().is_none_or(|places| places.contains(&Self::text_of(place)))
+    }
+
+    fn text_of((topic, partition): &Place) -> String {
+        format!("{topic}/{partition}")
+    }
+
+    /// What the group notes when records were copied in some more.
+    fn note<'a>(&self, token: &Token, more: impl Iterator<Item = &'a Place>) -> String {
+        let everywhere = note_of(token);
+        let Some(places) = &self.0 else { return everywhere };
+        let more: Vec<String> = more.map(Self::text_of).collect();
+        let note = places.iter().chain(&more).fold(everywhere.clone(), |note, place| note + " " + place);
+        if note.len() > NOTE_MAX { everywhere } else { note }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_has_every_place_where_records_were_copied_or_stands_for_all() {
+        let token = Token { epoch: 7, attempt: "one".to_owned(), owner: "j/a".to_owned() };
+        let place = |partition| ("alerts".to_owned(), partition);
+        let first = Copied::default().note(&token, [place(3)].iter());
+        assert_eq!(first, format!("copied {token} alerts/3"));
+        let copied = Copied(Some(BTreeSet::from(["alerts/3".to_owned()])));
+        assert!(copied.contains(&place(3)) && !copied.contains(&place(4)));
+        assert_eq!(copied.note(&token, [place(4)].iter()), format!("copied {token} alerts/3 alerts/4"));
+        let many: Vec<Place> = (0..1000).map(place).collect();
+        assert_eq!(copied.note(&token, many.iter()), format!("copied {token}"));
+        assert!(Copied(None).contains(&place(9)));
+        assert_eq!(Copied(None).note(&token, many.iter()), format!("copied {token}"));
+    }
 }

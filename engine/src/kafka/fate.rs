@@ -158,9 +158,9 @@ impl Tails<'_> {
         if tail.seen.contains(&last.offset) {
             return Part::Ended;
         }
-        let is_open = last.offset >= tail.stable;
-        if self.is_copy(last) {
-            return if is_open { Part::Copied } else { Part::Unclear };
+        let (is_open, is_copy) = (last.offset >= tail.stable, self.is_copy(last));
+        if is_open && is_copy {
+            return Part::Copied;
         }
         // Of an earlier commit, which would go with it.
         let is_earlier = |record: &Stored| {
@@ -177,7 +177,7 @@ impl Tails<'_> {
         };
         let blocks: Option<Vec<Block>> = tail.records[first..at].iter().map(block).collect();
         let is_whole = blocks.is_some_and(|blocks| marker.check(&blocks, "a shard").is_ok());
-        if writer != token.owner.as_bytes() || !is_whole {
+        if writer != token.owner.as_bytes() && !is_copy || !is_whole {
             return Part::Unclear;
         }
         let blocks = tail.records[first..at].iter().filter_map(|record| record.value.clone());

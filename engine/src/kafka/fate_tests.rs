@@ -147,6 +147,8 @@ fn a_whole_part_of_a_commit_is_copied_once() {
     let copy = whole.clone().map(|(_, value)| (COPIES, value));
     let copied = [whole.clone(), copy].concat();
     assert!(matches!(part(&copied, 0), Part::Copied));
+    // Somebody has aborted a copy that hung.
+    assert!(matches!(part(&copied, 6), Part::Lost(records) if records.len() == 3));
     // One that the group does not know is not committed.
     assert!(matches!(part_known(&copied, 0, 3), Part::Open(records) if records.len() == 3));
 }

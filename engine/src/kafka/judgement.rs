@@ -86,15 +86,19 @@ impl Session {
         let mut missing: Vec<_> = hung.collect();
         let lost = written.as_ref().map(|written| self.lost(written)).transpose()?;
         missing.extend(lost.into_iter().flatten().map(|(place, span)| (place, span, None)));
-        let are_copied = match newest {
-            Some(token) if !missing.is_empty() => self.are_copied(token)?,
-            _ => false,
-        };
-        for (place, span, open_from) in missing.into_iter().filter(|_| !are_copied) {
+        if let (Some(token), false) = (newest, missing.is_empty()) {
+            copies.copied = match self.copied(token) {
+                Ok(copied) => copied,
+                Err(error) => return Ok(Err(Unclear::Outputs(format!("a note of copies that is not told: {error}")))),
+            };
+        }
+        missing.retain(|(place, ..)| !copies.copied.contains(place));
+        for (place, span, open_from) in missing {
             match self.read_span(&place, &span, open_from)? {
                 Some(records) => copies.records.push(OutputCopy { place, open_from, records }),
                 None if open_from.is_none() => tell_lost(&place, &span),
-                None => return Ok(Err(Unclear::Outputs(format!("others' records on {} [{}]", place.0, place.1)))),
+                // Once it is aborted, what others have committed there can be told.
+                None => tracing::warn!("ending records of {} [{}], to find the job's among them", place.0, place.1),
             }
         }
         Ok(Ok(Judgement { copies, outputs }))
@@ -181,8 +185,9 @@ impl Session {
             records.retain(|record| !seen.contains(&record.offset));
         }
         let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        // What is too old is gone.
-        let is_all = if low > span.first { count <= span.records } else { count == span.records };
+        // What is too old is gone; others' cannot be told then.
+        let is_dense = span.last - span.first + 1 == span.records;
+        let is_all = if low > span.first { is_dense } else { count == span.records };
         Ok((is_all && records.last().is_some_and(|record| record.offset == span.last)).then_some(records))
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::broker::Broker;
 use super::commits::{Counting, assert_counted};
-use super::scene::{Before, PARTITION, Scene, broker, play, start};
+use super::scene::{Before, LOST, PARTITION, RECORD, Scene, broker, play, start};
 
 /// A leader that goes away after it has answered a commit: the next transaction begins, and its abort takes along what hangs.
 #[test]
@@ -82,6 +82,54 @@ fn what_cannot_be_told_from_what_others_have_aborted_is_told() {
     let (said, records) = (said.text(), format!("2 records from {first} to {} of", first + 2));
     assert!(said.contains(&records) && said.contains("read_uncommitted reads them all"), "{said}");
     assert_counted(scene.counting.counted(), 1100, 1);
+}
+
+/// They can be told once it is ended.
+#[test]
+fn what_hangs_among_what_others_have_committed_is_kept() {
+    let broker = broker();
+    let mut scene = Scene::new(&broker, "among");
+    let (behind, first) = (scene.behind(), scene.ends_at().1);
+    scene.output_hangs();
+    let writer = broker.transactional("another");
+    writer.begin();
+    writer.send_record(BaseRecord::<(), str>::to(&scene.counting.output).partition(PARTITION).payload(RECORD));
+    writer.commit();
+    scene.output_hangs();
+    let last = scene.ends_at().1 - 1;
+    scene.marker["outputs"][&scene.counting.output][PARTITION.to_string()] = json!([first, last, 2]);
+    scene.state_ends(true);
+    scene.group_ends(behind);
+    for (instance, numbers) in [("a", 1100), ("b", 1200)] {
+        start(&scene.counting, instance).wait_for(numbers).stop().unwrap();
+        let (lost, counted): (Vec<_>, Vec<_>) = scene.counting.counted().into_iter().partition(|of| of.1 == LOST);
+        assert_eq!(lost.len(), 3, "the job's two and the other's one");
+        assert_counted(counted, numbers, 1);
+        broker.write(scene.counting.input_name(), 0, 1100..1200);
+    }
+}
+
+/// An instance was killed after it had copied what hung, in one of two outputs.
+#[test]
+fn a_copy_is_noted_by_partition() {
+    let broker = broker();
+    let mut scene = Scene::new(&broker, "noted");
+    let (behind, other) = (scene.behind(), (PARTITION + 1) % 2);
+    let first = broker.watermarks(&scene.counting.output)[other as usize].1;
+    scene.output_hangs();
+    scene.output_ends(false);
+    scene.raw.hang(&scene.id, &scene.counting.output, other, &[RECORD.as_bytes()]);
+    scene.marker["outputs"][&scene.counting.output][other.to_string()] = json!([first, first, 1]);
+    scene.state_ends(true);
+    scene.group_ends(behind);
+    scene.copies(true);
+    let (lock, output) = (format!("{}.lock", scene.counting.name), &scene.counting.output);
+    let note = format!("copied {} {output}/{PARTITION}", scene.token());
+    broker.set_offset_with(&scene.counting.name, (&lock, 0, 0), &note);
+    start(&scene.counting, "a").wait_for(1100).stop().unwrap();
+    let (lost, counted): (Vec<_>, Vec<_>) = scene.counting.counted().into_iter().partition(|of| of.1 == LOST);
+    assert_eq!(lost.len(), 2, "one in each partition");
+    assert_counted(counted, 1100, 1);
 }
 
 #[test]
